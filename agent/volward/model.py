@@ -1,0 +1,415 @@
+"""The frozen records that travel between observe, plan, apply and verify. Pure: no host, no clock.
+
+Words follow docs/explanation/architecture.md. Sizes are in bytes, offsets in bytes from the start of the
+device, key sizes in bits. ``None`` in a record means *unknown* only where the field says so.
+"""
+
+from collections.abc import Mapping as ReadOnlyMapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+
+MIB = 1024 * 1024
+
+
+# --- what the owner wants --------------------------------------------------------------------------------
+
+
+class FileSystem(StrEnum):
+    EXT4 = "ext4"
+    XFS = "xfs"
+    SWAP = "swap"  # scratch volumes only
+
+
+class StoreKind(StrEnum):
+    POSTGRES = "postgres"
+    REDIS = "redis"
+    QDRANT = "qdrant"
+    DIRECTORY = "directory"
+    SCRATCH = "scratch"
+
+
+class ProviderKind(StrEnum):
+    CREDENTIAL = "credential"
+    TPM2 = "tpm2"
+    PROMPT = "prompt"
+    RECOVERY = "recovery"
+
+
+@dataclass(frozen=True)
+class Directory:
+    """One directory that a store keeps in the mount; ``path`` is relative to it ('.' is the mount itself).
+
+    Owner and group are a name or a decimal number (a container's user need not exist on the host).
+    """
+
+    path: str
+    owner: str
+    group: str
+    mode: int
+
+
+@dataclass(frozen=True)
+class CipherProfile:
+    """How a new header is made. ``sector_size_bytes`` 0 means: choose by the device's physical sector."""
+
+    cipher: str = "aes-xts-plain64"
+    key_bits: int = 512
+    sector_size_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class RecoveryProfile:
+    """Argon2id's cost for recovery keys: memory in KiB, iterations at least 4, lanes (RFC 9106)."""
+
+    memory_kib: int = 262144
+    iterations: int = 4
+    lanes: int = 4
+
+
+@dataclass(frozen=True)
+class VolumeSpec:
+    """One volume as the configuration wants it."""
+
+    name: str
+    device: Path  # a stable link, or the backing file
+    is_file: bool  # a `file:` volume
+    file_size_bytes: int | None
+    store: StoreKind
+    mount_point: Path | None  # None for scratch swap
+    file_system: FileSystem
+    mount_options: tuple[str, ...]
+    directories: tuple[Directory, ...]
+    consumers: tuple[str, ...]  # units and container:NAME
+    providers: tuple[ProviderKind, ...]
+    cipher: CipherProfile = CipherProfile()
+    recovery: RecoveryProfile = RecoveryProfile()
+    tpm2_pcrs: tuple[int, ...] = (7,)
+    credential_seal: str = "auto"  # auto | host | host+tpm2 | tpm2
+    discard: bool = False
+    on_denied_stop: bool = False
+    open_at_boot: bool = True
+
+    @property
+    def mapping_name(self) -> str:
+        return f"volward-{self.name}"
+
+    @property
+    def mapping_path(self) -> Path:
+        return Path("/dev/mapper") / self.mapping_name
+
+
+# --- what is there ---------------------------------------------------------------------------------------
+
+
+class Presence(StrEnum):
+    """Unknown is not absent."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+
+
+class DeviceClass(StrEnum):
+    DISK = "disk"
+    PARTITION = "partition"
+    LOGICAL_VOLUME = "logical-volume"
+    MD = "md"
+    MULTIPATH = "multipath"
+    LOOP = "loop"
+    FILE = "file"
+    MAPPING = "mapping"  # any other device-mapper device
+
+
+# Which fields of an identity count when it is compared; a field that was empty when pinned does not count.
+IDENTITY_FIELDS: ReadOnlyMapping[DeviceClass, tuple[str, ...]] = MappingProxyType(
+    {
+        DeviceClass.DISK: ("serial", "wwn", "size_bytes"),
+        DeviceClass.PARTITION: ("serial", "wwn", "partition", "size_bytes"),
+        DeviceClass.LOGICAL_VOLUME: ("dm_uuid", "size_bytes"),
+        DeviceClass.MD: ("md_uuid", "size_bytes"),
+        DeviceClass.MULTIPATH: ("dm_uuid", "size_bytes"),
+        DeviceClass.LOOP: ("path", "size_bytes"),
+        DeviceClass.FILE: ("path", "size_bytes"),
+        DeviceClass.MAPPING: ("dm_uuid", "size_bytes"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What makes a device this device, from sysfs (never from the link's name)."""
+
+    device_class: DeviceClass
+    size_bytes: int
+    serial: str = ""
+    wwn: str = ""
+    partition: str = ""  # "number@start-sector" on the disk whose serial and wwn stand above
+    dm_uuid: str = ""
+    md_uuid: str = ""
+    path: str = ""  # of a backing file
+
+    def differences(self, pinned: "Identity") -> tuple[str, ...]:
+        """Name the fields that count for the class and differ, as 'serial: pinned A, found B'."""
+        if self.device_class is not pinned.device_class:
+            return (f"class: pinned {pinned.device_class}, found {self.device_class}",)
+        return tuple(
+            f"{name}: pinned {getattr(pinned, name)}, found {getattr(self, name) or 'none'}"
+            for name in IDENTITY_FIELDS[self.device_class]
+            if getattr(pinned, name) and getattr(pinned, name) != getattr(self, name)
+        )
+
+    @property
+    def typed_confirmation(self) -> str:
+        """What an owner types to allow overwriting: the serial number; without one, size and path."""
+        return self.serial or f"{self.size_bytes} {self.path or self.dm_uuid or self.md_uuid}".strip()
+
+
+@dataclass(frozen=True)
+class Pin:
+    """What was recorded at the first format (or by repin)."""
+
+    identity: Identity
+    luks_uuid: str
+
+
+@dataclass(frozen=True)
+class Device:
+    """The backing device behind a volume's link, as sysfs shows it."""
+
+    node: Path  # /dev/vdb; for a file volume the file
+    number: str  # "252:16"; "" for a file volume without a loop device
+    identity: Identity
+    physical_sector_bytes: int
+    logical_sector_bytes: int
+    read_only: bool = False
+    holders: tuple[str, ...] = ()  # kernel names of devices on top
+    mounted_at: tuple[Path, ...] = ()
+    swap: bool = False
+    rotational: bool | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something on a device that is not nothing."""
+
+    what: str  # "ext4 file system", "LUKS2 header (secondary)", "data", "read error"
+    offset_bytes: int
+
+
+@dataclass(frozen=True)
+class BlankProbe:
+    """Blank is a proof: PRESENT content, ABSENT content, or UNKNOWN because it could not be read."""
+
+    content: Presence
+    findings: tuple[Finding, ...] = ()
+
+
+class CopyState(StrEnum):
+    """One of the two copies of a LUKS2 header."""
+
+    VALID = "valid"
+    DAMAGED = "damaged"  # magic is there, checksum or JSON is not right
+    ABSENT = "absent"
+    UNKNOWN = "unknown"  # could not be read
+
+
+@dataclass(frozen=True)
+class Keyslot:
+    number: int
+    kdf: str  # pbkdf2, argon2id, argon2i
+    iterations: int  # pbkdf2 iterations or argon2 time cost
+    memory_kib: int  # 0 for pbkdf2
+    lanes: int  # 0 for pbkdf2
+    key_bits: int
+    priority: int  # 0 ignore, 1 normal, 2 prefer
+
+
+@dataclass(frozen=True)
+class Token:
+    """A LUKS2 token; ``fields`` is its JSON object (never a secret: headers are readable by root tools)."""
+
+    number: int
+    type: str  # "volward", "systemd-tpm2", "systemd-recovery", "clevis", ...
+    keyslots: tuple[int, ...]
+    fields: ReadOnlyMapping[str, object] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+
+
+@dataclass(frozen=True)
+class Header:
+    """A LUKS2 header as read by volward's own parser (LUKS2 On-Disk Format Specification 1.1.2)."""
+
+    uuid: str
+    label: str
+    subsystem: str
+    sequence: int
+    primary: CopyState
+    secondary: CopyState
+    cipher: str
+    key_bits: int
+    sector_size_bytes: int
+    data_offset_bytes: int
+    keyslots: tuple[Keyslot, ...]
+    tokens: tuple[Token, ...]
+    requirements: tuple[str, ...] = ()  # "online-reencrypt-v2", ...
+    flags: tuple[str, ...] = ()  # persistent activation flags
+    digests: int = 1
+
+    @property
+    def damaged(self) -> bool:
+        return not (self.primary is CopyState.VALID and self.secondary is CopyState.VALID)
+
+    def token_of(self, keyslot: int, kind: str) -> Token | None:
+        """Return the first token of that type which names the keyslot."""
+        return next((t for t in self.tokens if t.type == kind and keyslot in t.keyslots), None)
+
+
+class MappingState(StrEnum):
+    ABSENT = "absent"
+    ACTIVE = "active"  # this volume, on its device
+    SUSPENDED = "suspended"
+    ZOMBIE = "zombie"  # its backing device is gone, or it has no table
+    FOREIGN = "foreign"  # the name is taken by something that is not this volume
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """A device-mapper device of the volume's name (sysfs dm/)."""
+
+    name: str
+    state: MappingState
+    node: Path | None = None  # /dev/dm-3
+    number: str = ""
+    dm_uuid: str = ""  # CRYPT-LUKS2-<uuid without dashes>-<name>
+    backing_number: str = ""
+    size_bytes: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Mount:
+    source: str
+    target: Path
+    file_system: str
+    options: tuple[str, ...]
+    number: str  # st_dev as "252:0"
+
+    @property
+    def read_only(self) -> bool:
+        return "ro" in self.options
+
+
+class MountPointState(StrEnum):
+    ABSENT = "absent"
+    SEALED = "sealed"  # empty, root, mode 0000, immutable: unusable while unmounted (rule 6)
+    EMPTY = "empty"  # an empty directory that is not sealed yet
+    OCCUPIED = "occupied"  # holds files
+    NOT_A_DIRECTORY = "not-a-directory"
+    MOUNTED = "mounted"  # something is mounted there; see Observation.mount
+    UNKNOWN = "unknown"
+
+
+class MountUnitState(StrEnum):
+    ABSENT = "absent"
+    CURRENT = "current"
+    DIFFERENT = "different"
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What the journal knows of a provisioning that did not end: its own UUIDs and the last step begun."""
+
+    operation: str
+    identity: Identity
+    luks_uuid: str
+    file_system_uuid: str
+    steps_done: frozenset[str]
+    step_begun: str | None  # begun and not known to be done
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One volume, looked at once. Taken without any secret."""
+
+    volume: str
+    device_presence: Presence
+    device: Device | None
+    device_error: str  # why it is absent or unknown, as a sentence; "" otherwise
+    probe: BlankProbe | None  # None when not asked for (status does not read the whole device)
+    header: Header | None  # None: no LUKS2 header could be read; see header_presence
+    header_presence: Presence
+    header_error: str
+    mapping: Mapping
+    mapping_file_system: str  # "ext4", "" = nothing recognised, "unknown"; only when the mapping is active
+    mapping_file_system_uuid: str
+    mount: Mount | None
+    mount_point: MountPointState
+    mount_unit: MountUnitState
+    pin: Pin | None
+    unfinished: Unfinished | None
+    keys_present: ReadOnlyMapping[ProviderKind, bool] = field(
+        default_factory=lambda: MappingProxyType({}), hash=False
+    )
+    directories_differ: tuple[str, ...] = ()  # store directories that lack or have another owner or mode
+    same_uuid_elsewhere: tuple[str, ...] = ()  # other devices that carry the header's UUID
+    recovery_confirmed: bool = False
+    memory_total_bytes: int = 0
+
+
+# --- what is going to be done ----------------------------------------------------------------------------
+
+
+class Step(StrEnum):
+    """One kind of action. The order of the members is the order in which a volume is provisioned."""
+
+    CREATE_FILE = "create-file"
+    PIN = "pin"
+    CREATE_KEY = "create-key"
+    FORMAT = "format"
+    TEST_KEY = "test-key"
+    WRITE_TOKEN = "write-token"  # noqa: S105 (a LUKS2 token, not a password)
+    ENROL_TPM2 = "enrol-tpm2"
+    ENROL_RECOVERY = "enrol-recovery"
+    OPEN = "open"
+    MAKE_FILE_SYSTEM = "make-file-system"
+    SEAL_MOUNT_POINT = "seal-mount-point"
+    WRITE_MOUNT_UNIT = "write-mount-unit"
+    MOUNT = "mount"
+    PREPARE_STORE = "prepare-store"
+
+
+@dataclass(frozen=True)
+class Action:
+    step: Step
+    what: str  # "format /dev/vdb (QEMU serial PG1, 2.0 GiB) as LUKS2"
+    reason: str  # why it is needed
+    destructive: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What has to be done for one volume; empty ``actions`` come with ``nothing_because``."""
+
+    volume: str
+    actions: tuple[Action, ...]
+    nothing_because: str = ""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def destructive(self) -> bool:
+        return any(action.destructive for action in self.actions)
+
+
+@dataclass(frozen=True)
+class Discrepancy:
+    """Where the host is not as planned: what was expected and what is there."""
+
+    volume: str
+    what: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: expected {self.expected}, found {self.found}"
