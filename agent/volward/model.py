@@ -126,7 +126,8 @@ class DeviceClass(StrEnum):
 IDENTITY_FIELDS: ReadOnlyMapping[DeviceClass, tuple[str, ...]] = MappingProxyType(
     {
         DeviceClass.DISK: ("serial", "wwn", "size_bytes"),
-        DeviceClass.PARTITION: ("serial", "wwn", "partition", "size_bytes"),
+        # A partition of md, dm or loop has that device's identity in place of a serial.
+        DeviceClass.PARTITION: ("serial", "wwn", "md_uuid", "dm_uuid", "path", "partition", "size_bytes"),
         DeviceClass.LOGICAL_VOLUME: ("dm_uuid", "size_bytes"),
         DeviceClass.MD: ("md_uuid", "size_bytes"),
         DeviceClass.MULTIPATH: ("dm_uuid", "size_bytes"),
@@ -171,7 +172,7 @@ class Pin:
     """What was recorded at the first format (or by repin)."""
 
     identity: Identity
-    luks_uuid: str
+    luks_uuid: str  # of a scratch volume: its marker's UUID
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,7 @@ class CopyState(StrEnum):
 
     VALID = "valid"
     DAMAGED = "damaged"  # magic is there, checksum or JSON is not right
+    STALE = "stale"  # whole, but older than the other copy: an update was cut between the two
     ABSENT = "absent"
     UNKNOWN = "unknown"  # could not be read
 
@@ -224,6 +226,7 @@ class Keyslot:
     lanes: int  # 0 for pbkdf2
     key_bits: int
     priority: int  # 0 ignore, 1 normal, 2 prefer
+    opens_data: bool = True  # False: unbound, or the working area of a re-encryption; never counts as a way to open
 
 
 @dataclass(frozen=True)
@@ -234,6 +237,18 @@ class Token:
     type: str  # "volward", "systemd-tpm2", "systemd-recovery", "clevis", ...
     keyslots: tuple[int, ...]
     fields: ReadOnlyMapping[str, object] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+
+    @property
+    def provider(self) -> str:
+        """Whose key opens the keyslot, where volward's own token says so; "" otherwise."""
+        own = self.fields.get("volward")
+        return str(own.get("provider", "")) if self.type == "volward" and isinstance(own, ReadOnlyMapping) else ""
+
+    @property
+    def confirmed_recovery(self) -> bool:
+        """The keyslot's recovery key is with its owner (shown and typed back, or handed to an escrow)."""
+        own = self.fields.get("volward")
+        return self.provider == "recovery" and isinstance(own, ReadOnlyMapping) and own.get("confirmed") is True
 
 
 @dataclass(frozen=True)
@@ -295,6 +310,9 @@ class Mount:
     file_system: str
     options: tuple[str, ...]
     number: str  # st_dev as "252:0"
+    root: str = "/"  # the directory of the file system that is seen at the target
+    identifier: int = 0  # mount ID; 0 = not known
+    parent: int = 0  # mount ID of the mount that this one sits on
 
     @property
     def read_only(self) -> bool:
@@ -349,13 +367,11 @@ class Observation:
     mount_unit: MountUnitState
     pin: Pin | None
     unfinished: Unfinished | None
-    keys_present: ReadOnlyMapping[ProviderKind, bool] = field(
-        default_factory=lambda: MappingProxyType({}), hash=False
-    )
     directories_differ: tuple[str, ...] = ()  # store directories that lack or have another owner or mode
     same_uuid_elsewhere: tuple[str, ...] = ()  # other devices that carry the header's UUID
     recovery_confirmed: bool = False
-    memory_total_bytes: int = 0
+    scratch_uuid: str = ""  # of the marker of a claimed scratch device
+    swap_active: bool = False  # the mapping is in use as swap
 
 
 # --- what is going to be done ----------------------------------------------------------------------------
@@ -365,18 +381,21 @@ class Step(StrEnum):
     """One kind of action. The order of the members is the order in which a volume is provisioned."""
 
     CREATE_FILE = "create-file"
-    PIN = "pin"
     CREATE_KEY = "create-key"
+    PIN = "pin"
     FORMAT = "format"
-    TEST_KEY = "test-key"
     WRITE_TOKEN = "write-token"  # noqa: S105 (a LUKS2 token, not a password)
+    ENROL_KEY = "enrol-key"
     ENROL_TPM2 = "enrol-tpm2"
     ENROL_RECOVERY = "enrol-recovery"
+    CLAIM_SCRATCH = "claim-scratch"
+    CLOSE = "close"
     OPEN = "open"
     MAKE_FILE_SYSTEM = "make-file-system"
     SEAL_MOUNT_POINT = "seal-mount-point"
-    WRITE_MOUNT_UNIT = "write-mount-unit"
+    WRITE_UNITS = "write-units"
     MOUNT = "mount"
+    SWAP_ON = "swap-on"
     PREPARE_STORE = "prepare-store"
 
 
@@ -386,6 +405,12 @@ class Action:
     what: str  # "format /dev/vdb (QEMU serial PG1, 2.0 GiB) as LUKS2"
     reason: str  # why it is needed
     destructive: bool = False
+    provider: ProviderKind | None = None  # whose key, where a step is about one
+
+    @property
+    def name(self) -> str:
+        """How the journal names it: the step, with its provider where it has one."""
+        return f"{self.step}:{self.provider}" if self.provider else str(self.step)
 
 
 @dataclass(frozen=True)

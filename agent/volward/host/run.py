@@ -7,6 +7,7 @@ or disk. See credentials in docs/explanation/threat-model.md, and pipe(7), setsi
 """
 
 import contextlib
+import mmap
 import os
 import resource
 import selectors
@@ -27,7 +28,9 @@ ENVIRONMENT: Mapping[str, str] = {
 READ_TIMEOUT_SECONDS = 30.0
 MUTATION_DEADLINE_SECONDS = 600.0
 _OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024
+_SECRET_LIMIT_BYTES = 64 * 1024
 _QUOTED_CHARACTERS = 600
+_DEATH_SECONDS = 5.0  # a child in uninterruptible sleep survives SIGKILL; it is reported then, not waited for
 
 _PACKAGES = {
     "cryptsetup": "cryptsetup-bin",
@@ -44,12 +47,17 @@ _PACKAGES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KeyFile:
-    """A secret that the child reads as a file; in argv it becomes ``prefix`` + ``/dev/fd/N``."""
+    """A secret that the child reads as a file; in argv it becomes ``prefix`` + ``/dev/fd/N``.
+
+    ``seekable`` passes locked anonymous memory instead of a pipe, for a child that seeks in its key file
+    (systemd-cryptenroll(1) does: "Illegal seek").
+    """
 
     secret: SecretBytes
     prefix: str = ""
+    seekable: bool = False
 
 
 Word = str | Path | KeyFile
@@ -103,14 +111,17 @@ def reveal(argv: Sequence[Word], *, timeout_seconds: float = READ_TIMEOUT_SECOND
 
     Raises ToolFailedError also when the command printed nothing.
     """
-    words, status, out, err = _run(argv, None, timeout_seconds, mutates=False, yields_secret=True)
-    try:
+    with SecretBytes.filled(_SECRET_LIMIT_BYTES, lambda _: None) as buffer:
+        words, status, length, err = _run_revealing(argv, buffer, timeout_seconds)
         _text(words, status, bytearray(), err, ok=(0,))
-        if not out:
-            raise ToolFailedError(f"{words[0]} printed no key.", resolution="Look at its messages.", status=0)
-        return SecretBytes(out)
-    finally:
-        out[:] = bytes(len(out))
+        if not 0 < length < len(buffer):
+            raise ToolFailedError(
+                f"{words[0]} printed no key." if not length else f"{words[0]} printed more than a key.",
+                resolution="Look at its messages, and at what the store holds.",
+                status=0,
+            )
+        with buffer.view() as view, view[:length] as key:
+            return SecretBytes(key)
 
 
 def _text(
@@ -150,7 +161,8 @@ def _run(
             else:
                 words.append(str(word))
         stdin = stack.enter_context(_key_pipe(standard_input)) if standard_input else subprocess.DEVNULL
-        touches_secret = bool(yields_secret or key_descriptors or standard_input)
+        if yields_secret or key_descriptors or standard_input:
+            _forbid_core_dumps()
         try:
             child = subprocess.Popen(
                 words,
@@ -161,7 +173,6 @@ def _run(
                 cwd=cwd or "/",
                 start_new_session=True,
                 pass_fds=key_descriptors,
-                preexec_fn=_forbid_core_dumps if touches_secret else None,  # noqa: PLW1509
             )
         except FileNotFoundError as error:
             package = _PACKAGES.get(words[0], words[0])
@@ -172,10 +183,13 @@ def _run(
 
 
 def _forbid_core_dumps() -> None:
-    """LimitCORE=1 for the child: 0 does not stop a piped core_pattern (core(5)), 1 does."""
+    """Set RLIMIT_CORE to 1 in this process, whose children inherit it.
+
+    0 does not stop a piped core_pattern, 1 does (core(5)); PR_SET_DUMPABLE would be reset at exec.
+    """
     hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
     limit = 1 if hard == resource.RLIM_INFINITY else min(1, hard)
-    resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (limit, hard))
 
 
 @contextlib.contextmanager

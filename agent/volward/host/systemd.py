@@ -1,0 +1,129 @@
+"""systemd: the unit files that volward writes, and PID 1's jobs on them (systemctl).
+
+Mounts are persistent .mount units that PID 1 starts, since a mount made inside a sandboxed service would stay
+there (systemd.exec(5)). They have no default dependencies: with them they are ordered before local-fs.target
+while the agent runs after it, and the boot would stall. See systemd.mount(5), systemd.unit(5).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from volward import durable
+from volward.errors import BusyError, ToolFailedError
+from volward.host import run
+
+UNIT_DIRECTORY = Path("/etc/systemd/system")
+_SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:_.")
+_START_DEADLINE_SECONDS = 180.0
+
+
+@dataclass(frozen=True)
+class UnitFile:
+    """A file that volward keeps below /etc/systemd/system."""
+
+    path: Path
+    content: str
+
+    @property
+    def current(self) -> bool:
+        try:
+            return self.path.read_text() == self.content
+        except OSError:
+            return False
+
+    def write(self) -> None:
+        """Write the file durably with mode 0644. Raises NoSpaceError, OSError."""
+        durable.make_directory(self.path.parent, mode=0o755)
+        durable.replace(self.path, self.content.encode(), mode=0o644)
+
+
+def escape_path(path: Path) -> str:
+    """Escape a path for a unit name (systemd.unit(5), "String escaping for inclusion in unit names")."""
+    text = str(path).strip("/")
+    if not text:
+        return "-"
+    escaped = []
+    for position, character in enumerate(text):
+        if character == "/":
+            escaped.append("-")
+        elif character in _SAFE and not (position == 0 and character == "."):
+            escaped.append(character)
+        else:
+            escaped.extend(f"\\x{byte:02x}" for byte in character.encode())
+    return "".join(escaped)
+
+
+def mount_unit_name(mount_point: Path) -> str:
+    return f"{escape_path(mount_point)}.mount"
+
+
+def mount_unit(
+    volume: str, *, what: Path, where: Path, file_system: str, options: Sequence[str], directory: Path = UNIT_DIRECTORY
+) -> UnitFile:
+    """Return the unit that mounts a volume; bound to the mapping's device, and to nothing else."""
+    device = f"{escape_path(what)}.device"
+    content = f"""\
+# Written by volward for volume {volume}; `volward apply` writes it anew.
+[Unit]
+Description=Encrypted volume {volume}
+DefaultDependencies=no
+Conflicts=umount.target
+Before=umount.target
+BindsTo={device}
+After={device}
+
+[Mount]
+What={what}
+Where={where}
+Type={file_system}
+Options={",".join(options) or "defaults"}
+"""
+    return UnitFile(directory / mount_unit_name(where), content)
+
+
+def consumer_drop_in(volume: str, *, unit: str, mount_point: Path, directory: Path = UNIT_DIRECTORY) -> UnitFile:
+    """Return the drop-in that ties a consumer to the real mount: no mount, no start; mount gone, stopped."""
+    mount = mount_unit_name(mount_point)
+    content = f"""\
+# Written by volward: {unit} keeps its data on volume {volume}.
+[Unit]
+RequiresMountsFor={mount_point}
+BindsTo={mount}
+After={mount}
+"""
+    return UnitFile(directory / f"{unit}.d" / f"50-volward-{volume}.conf", content)
+
+
+def reload() -> None:
+    """Make PID 1 read the unit files again. Raises ToolFailedError."""
+    run.mutate(["systemctl", "daemon-reload"])
+
+
+def start(unit: str) -> None:
+    """Start a unit and wait for it. Raises ToolFailedError with the unit's own last messages."""
+    try:
+        run.mutate(["systemctl", "start", unit], deadline_seconds=_START_DEADLINE_SECONDS)
+    except ToolFailedError as error:
+        raise ToolFailedError(
+            f"systemd could not start {unit}: {error.stderr.strip() or error.what}",
+            resolution=f"`systemctl status '{unit}'` and `journalctl -u '{unit}'` tell why.",
+            status=error.status,
+            stderr=error.stderr,
+        ) from error
+
+
+def stop(unit: str) -> None:
+    """Stop a unit and wait for it. Raises BusyError when it stays active (a mount that is in use)."""
+    try:
+        run.mutate(["systemctl", "stop", unit], deadline_seconds=_START_DEADLINE_SECONDS)
+    except ToolFailedError as error:
+        raise BusyError(
+            f"systemd could not stop {unit}.",
+            resolution="Stop what uses it, then try again.",
+        ) from error
+
+
+def active(unit: str) -> bool:
+    """Say whether a unit is active (systemctl is-active)."""
+    return run.read(["systemctl", "is-active", "--quiet", unit], ok=(0, 1, 3, 4)).status == 0

@@ -1,0 +1,199 @@
+"""The write-ahead record of every operation of more than one step.
+
+One file an operation, one JSON object a line, each with a checksum and fsynced before the step that it
+announces is taken. A line that a power cut tore off at the end is ignored; any other damage is an error. No
+secret is ever written here. Files live in /var/lib/volward/journal; finished ones are kept as ID.done.
+Calls no host commands. Durability follows fsync(2) and rename(2): the directory is synced as well.
+"""
+
+import dataclasses
+import errno
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from volward import durable
+from volward.errors import JournalError, NoSpaceError
+from volward.model import DeviceClass, Identity, Unfinished
+
+DIRECTORY = Path("/var/lib/volward/journal")
+PROVISION = "provision"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one operation's file says."""
+
+    operation: str  # its identifier: verb-volume-random
+    verb: str
+    volume: str
+    facts: Mapping[str, object]
+    begun_at: float  # seconds since the epoch
+    steps_done: tuple[str, ...]
+    step_begun: str | None  # begun and not known to be done
+    outcome: str | None  # None while unfinished
+
+    def as_unfinished(self) -> Unfinished:
+        """Return a provisioning's record in the form that plan reads. Raises JournalError if it is not one."""
+        try:
+            identity = dict(self.facts["identity"])  # type: ignore[call-overload]
+            identity["device_class"] = DeviceClass(identity["device_class"])
+            return Unfinished(
+                operation=self.operation,
+                identity=Identity(**identity),
+                luks_uuid=str(self.facts["luks_uuid"]),
+                file_system_uuid=str(self.facts["file_system_uuid"]),
+                steps_done=frozenset(self.steps_done),
+                step_begun=self.step_begun,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise _unreadable(self.operation, f"it lacks {error}") from error
+
+
+class Operation:
+    """An operation that is being written. Not thread-safe; its caller holds the volume's lock."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.identifier = path.name.removesuffix(".journal")
+
+    def begin_step(self, name: str) -> None:
+        """Write that ``name`` is the next step; returns once that is on disk. Raises JournalError, NoSpaceError."""
+        self._append({"kind": "step", "step": name})
+
+    def end_step(self, name: str) -> None:
+        """Write that ``name`` was done and verified by its action."""
+        self._append({"kind": "done", "step": name})
+
+    def end(self, outcome: str) -> None:
+        """Write how the operation ended, and put its file away."""
+        self._append({"kind": "end", "outcome": outcome})
+        self.path.rename(self.path.with_suffix(".done"))
+        durable.sync_directory(self.path.parent)
+
+    def _append(self, record: dict[str, object]) -> None:
+        kept = _whole_lines(self.path)
+        line = _line({"at": time.time(), **record})
+        try:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.ftruncate(descriptor, kept)  # drop a line that a power cut tore off
+                os.lseek(descriptor, kept, os.SEEK_SET)
+                os.write(descriptor, line)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+
+
+def begin(verb: str, volume: str, facts: Mapping[str, object], *, directory: Path = DIRECTORY) -> Operation:
+    """Create the file of a new operation, durably, and return it. Raises JournalError, NoSpaceError."""
+    path = directory / f"{verb}-{volume}-{secrets.token_hex(4)}.journal"
+    first = {"kind": "begin", "verb": verb, "volume": volume, "facts": dict(facts), "at": time.time()}
+    try:
+        durable.make_directory(directory, mode=0o700)
+        durable.create(path, _line(first))
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    return Operation(path)
+
+
+def resume(record: Record, *, directory: Path = DIRECTORY) -> Operation:
+    """Return the operation of an unfinished record, to write on."""
+    return Operation(directory / f"{record.operation}.journal")
+
+
+def unfinished(volume: str | None = None, *, directory: Path = DIRECTORY) -> tuple[Record, ...]:
+    """Return the operations that did not end, oldest first; of one volume or of all. Raises JournalError."""
+    try:
+        paths = sorted(directory.glob("*.journal"))
+        records = [read(path) for path in paths]
+    except OSError as error:
+        raise _unreadable(str(directory), str(error)) from error
+    found = [r for r in records if r.outcome is None and volume in (None, r.volume)]
+    return tuple(sorted(found, key=lambda record: record.begun_at))
+
+
+def unfinished_provisioning(volume: str, *, directory: Path = DIRECTORY) -> Unfinished | None:
+    """Return the volume's provisioning that did not end, for plan. Raises JournalError."""
+    records = [r for r in unfinished(volume, directory=directory) if r.verb == PROVISION]
+    return records[-1].as_unfinished() if records else None
+
+
+def provisioning_facts(identity: Identity, luks_uuid: str, file_system_uuid: str) -> dict[str, object]:
+    """Return the facts that a provisioning journals before its first step (rule 5: the UUID to be used)."""
+    return {
+        "identity": dataclasses.asdict(identity),
+        "luks_uuid": luks_uuid,
+        "file_system_uuid": file_system_uuid,
+    }
+
+
+def read(path: Path) -> Record:
+    """Read one operation's file. Raises JournalError for damage other than a torn last line, OSError."""
+    records = _parse(path, path.read_bytes())
+    if not records or records[0].get("kind") != "begin":
+        raise _unreadable(str(path), "it does not begin with a 'begin' record")
+    begun, steps = records[0], records[1:]
+    done = [str(r["step"]) for r in steps if r["kind"] == "done"]
+    last = steps[-1] if steps else {}
+    return Record(
+        operation=path.stem,
+        verb=str(begun["verb"]),
+        volume=str(begun["volume"]),
+        facts=begun["facts"] if isinstance(begun["facts"], dict) else {},
+        begun_at=float(str(begun["at"])),
+        steps_done=tuple(done),
+        step_begun=str(last["step"]) if last.get("kind") == "step" else None,
+        outcome=str(last["outcome"]) if last.get("kind") == "end" else None,
+    )
+
+
+def _line(record: Mapping[str, object]) -> bytes:
+    body = json.dumps(record, sort_keys=True, separators=(",", ":"))
+    return f"{_checksum(body)} {body}\n".encode()
+
+
+def _checksum(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()[:16]
+
+
+def _parse(path: Path, content: bytes) -> list[dict[str, object]]:
+    records: list[dict[str, object]] = []
+    lines = content.split(b"\n")
+    for number, raw in enumerate(lines[:-1], start=1):
+        checksum, _, body = raw.decode(errors="replace").partition(" ")
+        if checksum != _checksum(body):
+            if number == len(lines) - 1:
+                break  # torn: the length reached the disk and the bytes did not
+            raise _unreadable(str(path), f"line {number} does not match its checksum")
+        records.append(json.loads(body))
+    return records
+
+
+def _whole_lines(path: Path) -> int:
+    """Return the length of the part of the file that is whole lines with right checksums."""
+    content = path.read_bytes()
+    return sum(len(_line(record)) for record in _parse(path, content))
+
+
+def _unwritable(path: Path, error: OSError) -> JournalError | NoSpaceError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return durable.no_space(path)
+    return JournalError(
+        f"The journal {path} cannot be written: {error.strerror}.",
+        resolution="No further step was taken. Mend the file system, then run the same command again.",
+    )
+
+
+def _unreadable(where: str, why: str) -> JournalError:
+    return JournalError(
+        f"The journal of an operation cannot be read ({where}): {why}.",
+        resolution="Keep the file, look at `volward status`, and move it away only when the volume is whole.",
+    )

@@ -1,0 +1,1 @@
+"""One file a verb that is more than plan and apply."""

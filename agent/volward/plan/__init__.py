@@ -1,0 +1,11 @@
+"""plan: a pure function of what the owner wants and what is there (no host, no clock, no logging).
+
+It returns frozen actions, each with its reason, or the reason why there is nothing to do; it refuses danger
+by raising. Nothing here changes or reads the host.
+"""
+
+from volward.plan.goal import Goal
+from volward.plan.scratch import plan_scratch
+from volward.plan.volume import plan_volume
+
+__all__ = ["Goal", "plan_scratch", "plan_volume"]

@@ -1,0 +1,263 @@
+"""The actions that lead from what is there to a volume that is open, mounted and ready for its store."""
+
+from volward.errors import (
+    DamagedHeaderError,
+    DeviceUnknownError,
+    FileSystemError,
+    MountPointError,
+    UnfinishedOperationError,
+)
+from volward.model import (
+    Action,
+    Header,
+    MappingState,
+    MountPointState,
+    MountUnitState,
+    Observation,
+    Plan,
+    ProviderKind,
+    Step,
+    VolumeSpec,
+)
+from volward.plan.device import (
+    Ownership,
+    identity_warnings,
+    ownership,
+    refuse_mapping,
+)
+from volward.plan.goal import Goal
+from volward.plan.recovery import recovery_warnings
+
+def plan_volume(spec: VolumeSpec, seen: Observation, goal: Goal, *, can_hand_over_recovery: bool) -> Plan:
+    """Return the actions for one volume, in order.
+
+    ``can_hand_over_recovery`` says whether a recovery key could reach a person or an escrow now; without
+    that none is made (a key that nobody has seen is none). Raises an error of the VW03xx family where going
+    on could destroy data or strand its owner.
+    """
+    owned = ownership(spec, seen)
+    if goal is Goal.OPEN:
+        _refuse_unprovisioned(spec, seen, owned)
+    else:
+        refuse_mapping(spec, seen)
+    warnings = identity_warnings(spec, seen) + _header_warnings(spec, seen.header)
+    actions: list[Action] = []
+    if goal is Goal.PROVISION:
+        actions += _formatting(spec, seen, owned)
+        actions += _enrolling(spec, seen, owned, can_hand_over_recovery=can_hand_over_recovery)
+        warnings += recovery_warnings(spec, seen, planned=any(a.step is Step.ENROL_RECOVERY for a in actions))
+    actions += _opening(spec, seen, owned)
+    actions += mounting(spec, seen, goal)
+    return Plan(spec.name, tuple(actions), "" if actions else _all_there(spec, seen, goal), warnings)
+
+
+def _refuse_unprovisioned(spec: VolumeSpec, seen: Observation, owned: Ownership) -> None:
+    refuse_mapping(spec, seen)
+    if owned is not Ownership.OURS or _file_system_is_pending(seen):
+        raise UnfinishedOperationError(
+            f"{spec.name} is not provisioned yet ({owned}).",
+            resolution=f"Run `volward apply` on a terminal, or `volward apply --yes {spec.name}`.",
+        )
+
+
+def _header_warnings(spec: VolumeSpec, header: Header | None) -> tuple[str, ...]:
+    if header is None:
+        return ()
+    if header.requirements:
+        raise DamagedHeaderError(
+            f"The header of {spec.name} has an unfinished re-encryption ({', '.join(header.requirements)}).",
+            resolution=f"Finish it first: `cryptsetup reencrypt --resume-only {spec.device}`.",
+        )
+    if header.damaged:
+        return (
+            f"one copy of the header of {spec.name} is damaged (primary {header.primary}, secondary "
+            f"{header.secondary}); `cryptsetup repair {spec.device}` mends it from the other",
+        )
+    return ()
+
+
+# --- header and keys -------------------------------------------------------------------------------------
+
+
+def _formatting(spec: VolumeSpec, seen: Observation, owned: Ownership) -> list[Action]:
+    if owned is Ownership.OURS:
+        return []
+    key = _first_source(spec)
+    why = {
+        Ownership.NO_FILE: "the volume has no file yet",
+        Ownership.BLANK: "the device is proven blank",
+        Ownership.HALF_FORMATTED: "an earlier format of this very device was cut short (journal)",
+    }[owned]
+    actions = []
+    if owned is Ownership.NO_FILE:
+        actions.append(Action(Step.CREATE_FILE, f"create the file {spec.device}", why))
+    actions.append(
+        Action(Step.CREATE_KEY, f"create the unlocking key ({key})", "a key exists before a keyslot needs it", provider=key)
+    )
+    actions.append(Action(Step.PIN, "record the device's identity", "the same device is demanded from now on"))
+    actions.append(Action(Step.FORMAT, f"format {_named(spec, seen)} as LUKS2", why, destructive=True))
+    return actions
+
+
+def _named(spec: VolumeSpec, seen: Observation) -> str:
+    if seen.device is None:
+        return str(spec.device)
+    identity = seen.device.identity
+    size = f"{identity.size_bytes / 1024**3:.1f} GiB"
+    return f"{seen.device.node} ({f'serial {identity.serial}, ' if identity.serial else ''}{size})"
+
+
+def _enrolling(
+    spec: VolumeSpec, seen: Observation, owned: Ownership, *, can_hand_over_recovery: bool
+) -> list[Action]:
+    header = seen.header if owned is Ownership.OURS else None
+    primary = _first_source(spec)
+    actions = []
+    if not _described(header, primary):
+        actions.append(
+            Action(
+                Step.WRITE_TOKEN, f"write into the header that {primary} opens it",
+                "the header says which key opens it, wherever the disk goes", provider=primary,
+            )
+        )  # fmt: skip
+    for provider in spec.providers:
+        if provider is ProviderKind.TPM2:
+            if not _has_token(header, "systemd-tpm2"):
+                pcrs = "+".join(map(str, spec.tpm2_pcrs))
+                actions.append(
+                    Action(Step.ENROL_TPM2, f"enrol the TPM (PCR {pcrs})", "the volume lists tpm2", provider=provider)
+                )
+        elif provider is not primary and not _described(header, provider):
+            actions.append(
+                Action(Step.ENROL_KEY, f"enrol a key of {provider}", f"the volume lists {provider}", provider=provider)
+            )
+    if can_hand_over_recovery and not seen.recovery_confirmed:
+        actions.append(
+            Action(
+                Step.ENROL_RECOVERY, "enrol a recovery key",
+                "every header has one that a person can type", provider=ProviderKind.RECOVERY,
+            )
+        )  # fmt: skip
+    return actions
+
+
+def _first_source(spec: VolumeSpec) -> ProviderKind:
+    """Return the first provider that yields a key; the configuration guarantees one."""
+    return next(provider for provider in spec.providers if provider is not ProviderKind.TPM2)
+
+
+def _described(header: Header | None, provider: ProviderKind) -> bool:
+    return header is not None and any(token.provider == provider and token.keyslots for token in header.tokens)
+
+
+def _has_token(header: Header | None, kind: str) -> bool:
+    return header is not None and any(token.type == kind and token.keyslots for token in header.tokens)
+
+
+# --- mapping and file system -----------------------------------------------------------------------------
+
+
+def _opening(spec: VolumeSpec, seen: Observation, owned: Ownership) -> list[Action]:
+    actions = []
+    if seen.mapping.state is MappingState.ABSENT:
+        actions.append(Action(Step.OPEN, f"open it as {spec.mapping_path}", "it is closed"))
+    if owned is not Ownership.OURS or _file_system_is_pending(seen):
+        _refuse_file_system_of_others(spec, seen)
+        actions.append(
+            Action(
+                Step.MAKE_FILE_SYSTEM, f"make an {spec.file_system} file system",
+                "the volume is new", destructive=True,
+            )
+        )  # fmt: skip
+    elif seen.mapping.state is MappingState.ACTIVE:
+        _refuse_other_file_system(spec, seen)
+    return actions
+
+
+def _file_system_is_pending(seen: Observation) -> bool:
+    """Only the operation that formatted the device may make its file system."""
+    unfinished = seen.unfinished
+    return (
+        unfinished is not None
+        and Step.FORMAT in unfinished.steps_done
+        and Step.MAKE_FILE_SYSTEM not in unfinished.steps_done
+    )
+
+
+def _refuse_file_system_of_others(spec: VolumeSpec, seen: Observation) -> None:
+    """A mapping that carries anything but our own half-made file system is never made anew."""
+    if seen.mapping.state is not MappingState.ACTIVE or seen.mapping_file_system == "":
+        return
+    ours = seen.unfinished.file_system_uuid if seen.unfinished else None
+    if seen.mapping_file_system_uuid != ours:
+        raise FileSystemError(
+            f"{spec.mapping_path} already carries {seen.mapping_file_system} ({seen.mapping_file_system_uuid}).",
+            resolution="volward did not make it and leaves it alone. Close the volume and find out whose it is.",
+        )
+
+
+def _refuse_other_file_system(spec: VolumeSpec, seen: Observation) -> None:
+    if seen.mapping_file_system == "unknown":
+        raise DeviceUnknownError(
+            f"What {spec.mapping_path} carries cannot be read.",
+            resolution="Look at `dmesg`: the disk below may have errors.",
+        )
+    if seen.mapping_file_system != spec.file_system:
+        raise FileSystemError(
+            f"{spec.mapping_path} carries {seen.mapping_file_system or 'no file system'}, not {spec.file_system}.",
+            resolution="Correct `file_system` in the configuration; volward does not make one over existing data.",
+        )
+
+
+# --- mount and store -------------------------------------------------------------------------------------
+
+
+def mounting(spec: VolumeSpec, seen: Observation, goal: Goal) -> list[Action]:
+    """Return the actions from an open mapping to a mount with its store's directories.
+
+    Raises MountPointError for a mount point that holds files or where something else is mounted.
+    """
+    actions = []
+    state = seen.mount_point
+    if state is MountPointState.MOUNTED:
+        _refuse_foreign_mount(spec, seen)
+    elif state in (MountPointState.OCCUPIED, MountPointState.NOT_A_DIRECTORY, MountPointState.UNKNOWN):
+        what = {
+            MountPointState.OCCUPIED: "holds files, which the mount would hide",
+            MountPointState.NOT_A_DIRECTORY: "is not a directory",
+            MountPointState.UNKNOWN: "cannot be looked at",
+        }[state]
+        raise MountPointError(
+            f"The mount point {spec.mount_point} {what}.",
+            resolution="Move away what is there, or choose another mount point.",
+        )
+    elif state is not MountPointState.SEALED:
+        actions.append(
+            Action(
+                Step.SEAL_MOUNT_POINT, f"make the mount point {spec.mount_point} and seal it",
+                "nothing can be written below it while the volume is away",
+            )
+        )  # fmt: skip
+    if goal is Goal.PROVISION and seen.mount_unit is not MountUnitState.CURRENT:
+        changed = "is missing" if seen.mount_unit is MountUnitState.ABSENT else "differs from the configuration"
+        actions.append(Action(Step.WRITE_UNITS, "write the mount unit and the consumers' drop-ins", f"it {changed}"))
+    if state is not MountPointState.MOUNTED:
+        actions.append(Action(Step.MOUNT, f"mount it at {spec.mount_point}", "it is not mounted"))
+    if goal is Goal.PROVISION and (state is not MountPointState.MOUNTED or seen.directories_differ):
+        reason = "; ".join(seen.directories_differ) or "the store's directories are checked once it is mounted"
+        actions.append(Action(Step.PREPARE_STORE, f"prepare the {spec.store} directories", reason))
+    return actions
+
+
+def _refuse_foreign_mount(spec: VolumeSpec, seen: Observation) -> None:
+    mount = seen.mount
+    if mount is None or seen.mapping.state is not MappingState.ACTIVE or mount.number != seen.mapping.number:
+        raise MountPointError(
+            f"Something else is mounted at {spec.mount_point}: {mount.source if mount else 'unknown'}.",
+            resolution=f"Unmount it (`umount {spec.mount_point}`), or choose another mount point.",
+        )
+
+
+def _all_there(spec: VolumeSpec, seen: Observation, goal: Goal) -> str:
+    done = "provisioned, open and mounted" if goal is Goal.PROVISION else "open and mounted"
+    return f"{spec.name} is {done} at {spec.mount_point}"
