@@ -60,6 +60,7 @@ class Machine:
         if len(str(self.directory)) > LONGEST_DIRECTORY:
             self.discard()
             raise LabError(f"{parent} is too long for unix sockets; set VOLWARD_LAB_CACHE to a shorter path")
+        (self.directory / "owner").write_text(str(os.getpid()))
         self._qemu: subprocess.Popen[bytes] | None = None
         self._swtpm: subprocess.Popen[bytes] | None = None
         self._qmp: Qmp | None = None
@@ -241,11 +242,26 @@ def _free_port() -> int:
         return port
 
 
-def owner_of(directory: Path) -> int | None:
-    """The process that made a machine's directory, if it still runs (see `claim`)."""
+def sweep() -> list[Path]:
+    """Remove the directories of machines whose test run was killed; return them.
+
+    Their processes ended with it. Directories that were kept on purpose stay.
+    """
+    gone = [path for path in _directories() if not (path / "keep").exists() and not _is_owned(path)]
+    for path in gone:
+        shutil.rmtree(path, ignore_errors=True)
+    return gone
+
+
+def _directories() -> list[Path]:
+    parent = cache.root() / "machines"
+    return sorted(parent.glob("m-*")) if parent.exists() else []
+
+
+def _is_owned(directory: Path) -> bool:
+    """Whether the process that made this directory still runs."""
     try:
-        pid = int((directory / "owner").read_text())
-        os.kill(pid, 0)
+        return Path(f"/proc/{int((directory / 'owner').read_text())}").exists()
     except (OSError, ValueError):
-        return None
-    return pid
+        # Made a moment ago, if it has no owner yet.
+        return time.time() - directory.stat().st_mtime < 60

@@ -1,0 +1,93 @@
+"""Fixtures of the lab: `host` is a fresh virtual host for each test that asks for one.
+
+A lab that cannot run here skips those tests with the reason; on CI, and with VOLWARD_LAB=require, it
+fails them. VOLWARD_LAB_KEEP=1 leaves the directory of a failed test's machine for inspection.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from tests.lab import availability, coverage, layer, machine
+from tests.lab.errors import LabError, LabUnavailableError
+from tests.lab.host import Host
+from tests.lab.image import Image
+from tests.lab.machine import Snapshot
+
+FAILED = pytest.StashKey[bool]()
+CONSOLE_LINES = 40
+JOURNAL_LINES = 200
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that asks for a host is a lab test, whether it says so or not."""
+    for item in items:
+        if "host" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.lab)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Print with a failed test what its host had to say."""
+    report = yield
+    host = getattr(item, "funcargs", {}).get("host")
+    if report.failed and isinstance(host, Host):
+        item.stash[FAILED] = True
+        report.sections.append(("serial console of the host", host.console_tail(CONSOLE_LINES)))
+        report.sections.append(("journal of volward in the host", _journal(host)))
+        if os.environ.get("VOLWARD_LAB_KEEP") == "1":
+            report.sections.append(("machine directory", str(host.directory)))
+    return report
+
+
+def _journal(host: Host) -> str:
+    if not host.machine.is_on:
+        return "(the host is off)"
+    try:
+        match = ("--unit=volward*", "--identifier=volward", f"--lines={JOURNAL_LINES}")
+        done = host.run("journalctl", "--no-pager", "--all", *match, timeout=60)
+    except LabError as error:
+        return f"(not to be had: {error})"
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def lab_snapshot() -> tuple[Image, Snapshot]:
+    """The snapshot that hosts are restored from, with this checkout's volward installed.
+
+    The image must have been built (`python3 -m tests.lab build`); only the layer with volward itself
+    is brought up to date here, which takes seconds.
+    """
+    try:
+        availability.check()
+        machine.sweep()
+        return layer.refresh()
+    except LabUnavailableError as reason:
+        if availability.is_required():
+            pytest.fail(f"the lab is required here, and cannot run: {reason}", pytrace=False)
+        pytest.skip(str(reason))
+
+
+@pytest.fixture
+def host(lab_snapshot: tuple[Image, Snapshot], request: pytest.FixtureRequest) -> Iterator[Host]:
+    """A fresh virtual host. Keys that a test adds to `host.secrets` are looked for when it is over."""
+    fresh = Host(*lab_snapshot)
+    try:
+        if coverage.is_wanted():
+            fresh.on_restore.append(coverage.enable)
+            coverage.enable(fresh)
+        yield fresh
+        if fresh.machine.is_on:
+            hits = fresh.secrets_scan(fresh.secrets)
+            assert not hits, "secrets were found in the host:\n" + "\n".join(map(str, hits))
+            if coverage.is_wanted():
+                coverage.collect(fresh)
+    finally:
+        failed = request.node.stash.get(FAILED, False)
+        fresh.close(keep=failed and os.environ.get("VOLWARD_LAB_KEEP") == "1")
