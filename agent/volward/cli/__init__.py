@@ -1,0 +1,1 @@
+"""The command line: the only modules that print and exit. One small file a command group."""
