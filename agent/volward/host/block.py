@@ -1,0 +1,290 @@
+"""Block devices and backing files: what a stable link leads to, and who uses it.
+
+Everything comes from sysfs by device number, at the moment of asking; of /dev only the link and the node are
+used. Reads only. Owns no host commands. Its siblings `identity` (which device) and `usage` (mounts and swap)
+are the same noun cut in three.
+"""
+
+import contextlib
+import difflib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from volward.errors import DeviceNotFoundError, DeviceUnknownError
+from volward.host import identity
+from volward.host.usage import Usage
+from volward.model import Device, DeviceClass, Identity
+
+SYSFS = Path("/sys")
+DEV = Path("/dev")
+PROC = Path("/proc")
+
+_DEFAULT_SECTOR_BYTES = 512
+_NOT_DISKS = ("ram", "zram", "sr", "fd", "mtdblock", "nbd")  # kernel names that `disks` never offers
+_LINK_ORDER = (  # of /dev/disk/by-id, best first: what the hardware says, then what its content says
+    ("virtio-", "nvme-", "wwn-", "scsi-", "ata-", "usb-", "mmc-"),
+    ("dm-uuid-LVM-", "dm-uuid-mpath-", "md-uuid-", "dm-uuid-", "md-name-", "dm-name-"),
+)
+_LUKS_MAGICS = ((0, b"LUKS\xba\xbe\x00\x02"), (0x4000, b"SKUL\xba\xbe\x00\x02"))
+_LUKS_UUID = slice(168, 208)  # LUKS2 On-Disk Format Specification, section 2.1
+
+
+def resolve(link: Path, *, sysfs: Path = SYSFS, dev: Path = DEV, proc: Path = PROC) -> Device:
+    """Follow a stable link to a block device and describe it.
+
+    Raises DeviceNotFoundError when there is no block device, DeviceUnknownError when it is not readable yet
+    (or any more): sysfs does not describe it, or its size is 0.
+    """
+    node = Path(os.path.realpath(link))
+    device_number = _device_number(link, node, dev)
+    directory = _directory(device_number, sysfs)
+    try:
+        found = identity.of(directory, dev=dev)
+    except (OSError, ValueError) as error:
+        raise DeviceUnknownError(
+            f"{link} leads to {node} ({device_number}), which sysfs does not describe: {error}.",
+            resolution="Wait until udev has settled, look at `dmesg`, then try again.",
+        ) from error
+    if not found.size_bytes:
+        raise DeviceUnknownError(
+            f"{link} leads to {node}, whose size is 0: it has no medium or is not ready.",
+            resolution="Look at `dmesg` and at the cabling, then try again.",
+        )
+    return _describe(node, device_number, directory, found, Usage(proc, dev))
+
+
+def resolve_file(path: Path, *, sysfs: Path = SYSFS, proc: Path = PROC, dev: Path = DEV) -> Device:
+    """Describe the backing file of a `file:` volume; loop devices on it, and what is on them, are holders.
+
+    ``number`` is the first attached loop device's. Raises DeviceNotFoundError, DeviceUnknownError.
+    """
+    try:
+        real = Path(os.path.realpath(path, strict=True))
+        status = real.stat()
+    except FileNotFoundError as error:
+        raise DeviceNotFoundError(
+            f"The backing file {path} does not exist.", resolution="`volward apply` creates it."
+        ) from error
+    except OSError as error:
+        raise DeviceUnknownError(
+            f"The backing file {path} cannot be examined: {error.strerror}.",
+            resolution="Look at the file system that it is on.",
+        ) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise DeviceNotFoundError(
+            f"{path} is not a regular file.",
+            resolution="For a block device write its stable link, without `file:`.",
+        )
+    loops = [one for one in _blocks(sysfs) if identity.text(one / "loop/backing_file") == str(real)]
+    found = Identity(DeviceClass.FILE, status.st_size, path=str(real))
+    usage = Usage(proc, dev)
+    # The sectors that matter are those of the disk that the file lies on.
+    below = _directory(f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}", sysfs)
+    physical, logical = _sectors(below)
+    return Device(
+        node=real,
+        number=identity.text(loops[0] / "dev") if loops else "",
+        identity=found,
+        physical_sector_bytes=physical,
+        logical_sector_bytes=logical,
+        read_only=not os.access(real, os.W_OK),
+        holders=tuple(name for loop in loops for name in (loop.name, *_names(loop / "holders"))),
+        mounted_at=tuple(target for loop in loops for target in usage.mounts(loop)),
+        swap=str(real) in usage.swaps or any(usage.is_swap(loop) for loop in loops),
+        rotational=_flag(_queue(below) / "rotational"),
+    )
+
+
+def disks(*, sysfs: Path = SYSFS, dev: Path = DEV, proc: Path = PROC) -> tuple[Device, ...]:
+    """List the whole block devices that could carry a volume: no loop, RAM, optical or empty ones, no mappings
+    of LUKS volumes."""
+    usage = Usage(proc, dev)
+    found = []
+    for directory in _blocks(sysfs):
+        if directory.name.startswith((*_NOT_DISKS, "loop")) or _flag(directory / "hidden"):
+            continue
+        if identity.text(directory / "dm/uuid").startswith("CRYPT-"):
+            continue
+        with contextlib.suppress(OSError, ValueError):
+            one = identity.of(directory, dev=dev)
+            if one.size_bytes:
+                node = _node(directory, dev)
+                found.append(_describe(node, identity.text(directory / "dev"), directory, one, usage))
+    return tuple(found)
+
+
+def stable_links(node: Path, *, dev: Path = DEV) -> tuple[Path, ...]:
+    """List the /dev/disk/by-id links that lead to a node, the one to configure first."""
+    order = [prefix for group in _LINK_ORDER for prefix in group]
+
+    def rank(link: Path) -> tuple[int, int, str]:
+        place = next((at for at, prefix in enumerate(order) if link.name.startswith(prefix)), len(order))
+        return place, len(link.name), link.name
+
+    real = Path(os.path.realpath(node))
+    links = [link for link in _listed(dev / "disk/by-id") if Path(os.path.realpath(link)) == real]
+    return tuple(sorted(links, key=rank))
+
+
+def carriers_of_luks_uuid(uuid: str, *, sysfs: Path = SYSFS, dev: Path = DEV) -> tuple[Path, ...]:
+    """List the nodes of the block devices whose LUKS2 header (either copy) carries the UUID.
+
+    A device that another carrier is built on (a path of a multipath device, a mirror's half, the hidden part of
+    a logical volume) is not listed beside it, nor is a second loop device on the same file: those are one
+    device seen twice, and not a clone. Devices that cannot be read are passed over.
+    """
+    carriers: dict[str, Path] = {}
+    for directory in _with_partitions(_blocks(sysfs)):
+        if directory.name.startswith(("ram", "zram", "sr", "fd")) or _flag(directory / "hidden"):
+            continue
+        if identity.number(directory / "size") and _luks_uuid(_node(directory, dev)) == uuid:
+            carriers[directory.name] = directory
+    files: set[str] = set()
+    nodes = []
+    for directory in carriers.values():
+        if set(_all_holders(directory, sysfs)) & set(carriers):
+            continue
+        backing_file = identity.text(directory / "loop/backing_file")
+        if backing_file in files:
+            continue
+        files |= {backing_file} - {""}
+        nodes.append(_node(directory, dev))
+    return tuple(nodes)
+
+
+def is_on_file(node: Path, file: Path, *, sysfs: Path = SYSFS) -> bool:
+    """Say whether a node is a loop device on that file (with symbolic links followed)."""
+    return identity.text(sysfs / "class/block" / node.name / "loop/backing_file") == str(file)
+
+
+# --- finding it -------------------------------------------------------------------------------------------
+
+
+def _device_number(link: Path, node: Path, dev: Path) -> str:
+    """Return "major:minor" of a node. Raises DeviceNotFoundError, DeviceUnknownError."""
+    try:
+        status = node.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        near = _near(link, dev)
+        raise DeviceNotFoundError(
+            f"{link} leads to {node}, which does not exist." if link.is_symlink() else f"{link} does not exist.",
+            resolution=(
+                f"Similar links on this host: {', '.join(near)}."
+                if near
+                else "`volward init` lists the disks of this host."
+            ),
+        ) from error
+    except OSError as error:
+        raise DeviceUnknownError(
+            f"{link} cannot be examined: {error.strerror}.", resolution="Look at `dmesg`."
+        ) from error
+    if not stat.S_ISBLK(status.st_mode):
+        raise DeviceNotFoundError(
+            f"{link} leads to {node}, which is not a block device.",
+            resolution="Use a link of /dev/disk/by-id, or `file:PATH` for a backing file.",
+        )
+    return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+
+
+def _near(link: Path, dev: Path) -> list[str]:
+    places = (link.parent, dev / "disk/by-id")
+    known = {one.name: str(one) for place in reversed(places) for one in _listed(place) if place != dev}
+    return [known[name] for name in difflib.get_close_matches(link.name, known, n=3, cutoff=0.5)]
+
+
+def _directory(device_number: str, sysfs: Path) -> Path:
+    return Path(os.path.realpath(sysfs / "dev/block" / device_number))
+
+
+def _blocks(sysfs: Path) -> list[Path]:
+    return [Path(os.path.realpath(link)) for link in _listed(sysfs / "block")]
+
+
+def _with_partitions(directories: list[Path]) -> Iterator[Path]:
+    for directory in directories:
+        yield directory
+        yield from _partitions(directory)
+
+
+def _partitions(directory: Path) -> list[Path]:
+    return [one for one in _listed(directory) if one.name.startswith(directory.name) and (one / "partition").exists()]
+
+
+def _listed(directory: Path) -> list[Path]:
+    with contextlib.suppress(OSError):
+        return sorted(directory.iterdir())
+    return []
+
+
+def _names(directory: Path) -> tuple[str, ...]:
+    return tuple(one.name for one in _listed(directory))
+
+
+def _node(directory: Path, dev: Path) -> Path:
+    return dev / directory.name.replace("!", "/")  # sysfs writes cciss!c0d0 for cciss/c0d0
+
+
+# --- describing it ----------------------------------------------------------------------------------------
+
+
+def _describe(node: Path, device_number: str, directory: Path, found: Identity, usage: Usage) -> Device:
+    """Holders, mounts and swap of the device count, and those of its partitions with the partitions themselves."""
+    partitions = _partitions(directory)
+    whole = (directory, *partitions)
+    physical, logical = _sectors(directory)
+    holders = (name for one in whole for name in _names(one / "holders"))
+    return Device(
+        node=node,
+        number=device_number,
+        identity=found,
+        physical_sector_bytes=physical,
+        logical_sector_bytes=logical,
+        read_only=bool(_flag(directory / "ro")),
+        holders=tuple(dict.fromkeys((*holders, *(one.name for one in partitions)))),
+        mounted_at=tuple(target for one in whole for target in usage.mounts(one)),
+        swap=any(usage.is_swap(one) for one in whole),
+        rotational=_flag(_queue(directory) / "rotational"),
+    )
+
+
+def _queue(directory: Path) -> Path:
+    """A partition has its disk's queue."""
+    return (directory.parent if (directory / "partition").exists() else directory) / "queue"
+
+
+def _sectors(directory: Path) -> tuple[int, int]:
+    queue = _queue(directory)
+    logical = identity.number(queue / "logical_block_size") or _DEFAULT_SECTOR_BYTES
+    return identity.number(queue / "physical_block_size") or logical, logical
+
+
+def _flag(path: Path) -> bool | None:
+    return {"0": False, "1": True}.get(identity.text(path))
+
+
+def _all_holders(directory: Path, sysfs: Path) -> set[str]:
+    """Return the kernel names of everything that is built on a device, directly or not."""
+    known: set[str] = set()
+    waiting = list(_names(directory / "holders"))
+    while waiting:
+        name = waiting.pop()
+        if name not in known:
+            known.add(name)
+            waiting += _names(sysfs / "block" / name / "holders")
+    return known
+
+
+def _luks_uuid(node: Path) -> str:
+    """Return the UUID of the LUKS2 header at a node, from the primary or the usual secondary copy; "" without."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(node, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            for offset, magic in _LUKS_MAGICS:
+                binary = os.pread(descriptor, _DEFAULT_SECTOR_BYTES, offset)
+                if binary.startswith(magic):
+                    return binary[_LUKS_UUID].partition(b"\0")[0].decode(errors="replace")
+        finally:
+            os.close(descriptor)
+    return ""
