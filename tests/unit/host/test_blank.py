@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from tests.unit.host import luks_image
+
 from volward.errors import ToolFailedError
 from volward.host import blank, run
-from volward.model import MIB, Finding, Presence
+from volward.model import MIB, BlankProbe, Finding, Presence
 
 SIZE = 192 * MIB
 KIB = 1024
@@ -88,7 +88,7 @@ def test_signature_is_found_and_named(
 ) -> None:
     silent(monkeypatch)
     found = blank.probe(disk(tmp_path, (offset, magic)), SIZE)
-    assert found == blank.BlankProbe(Presence.PRESENT, (Finding(what, offset),))
+    assert found == BlankProbe(Presence.PRESENT, (Finding(what, offset),))
 
 
 @pytest.mark.parametrize("label", [0, 256 * KIB, SIZE - 512 * KIB, SIZE - 256 * KIB])
@@ -200,7 +200,7 @@ def test_device_in_use_is_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(os, "open", refuse)
     found = blank.probe(path, SIZE)
-    assert found == blank.BlankProbe(Presence.PRESENT, (Finding("in use", 0),))
+    assert found == BlankProbe(Presence.PRESENT, (Finding("in use", 0),))
 
 
 def test_probe_never_opens_for_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,6 +208,11 @@ def test_probe_never_opens_for_writing(tmp_path: Path, monkeypatch: pytest.Monke
     real = os.open
     silent(monkeypatch)
     path = disk(tmp_path)
-    monkeypatch.setattr(os, "open", lambda name, how: (flags.append(how), real(name, how))[1])
+
+    def watch(name: Path, how: int) -> int:
+        flags.append(how)
+        return real(name, how)
+
+    monkeypatch.setattr(os, "open", watch)
     blank.probe(path, SIZE)
     assert flags and all(how & os.O_ACCMODE == os.O_RDONLY for how in flags)

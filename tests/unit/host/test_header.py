@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from tests.unit.host import luks_image
+
 from volward.host import header
 from volward.model import CopyState, Presence
 
@@ -90,7 +90,7 @@ def test_higher_sequence_counts_and_the_other_is_stale(tmp_path: Path, newer: st
 
 def test_copy_that_is_being_written_is_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = luks_image.write(tmp_path / "disk", secondary=luks_image.header_copy(sequence=2, offset=0x4000))
-    monkeypatch.setattr(header.time, "sleep", lambda _: luks_image.write(disk))
+    monkeypatch.setattr("time.sleep", lambda _: luks_image.write(disk))
     found = header.read(disk).header
     assert found is not None and not found.damaged
 

@@ -1,0 +1,172 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from tests.unit.host.fake_host import FakeHost
+
+from volward.host import mapping, run
+from volward.model import Mapping, MappingState
+
+UUID = "5f407946-de57-47b8-91fb-eb547538bf0a"
+DM_UUID = "CRYPT-LUKS2-5f407946de5747b891fbeb547538bf0a-volward-pg"
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> FakeHost:
+    return FakeHost(tmp_path)
+
+
+def mapped(host: FakeHost, *, dm_uuid: str = DM_UUID, suspended: str = "0", sectors: int = 2048) -> Path:
+    return host.block(
+        "dm-3", "253:3", sectors=sectors, dm__name="volward-pg", dm__uuid=dm_uuid, dm__suspended=suspended
+    )
+
+
+def look(host: FakeHost, luks_uuid: str | None = UUID, backing: str | None = "252:16") -> Mapping:
+    return mapping.look("volward-pg", luks_uuid=luks_uuid, backing_number=backing, sysfs=host.sysfs)
+
+
+def test_active_on_its_own_device(host: FakeHost) -> None:
+    host.stack(mapped(host), host.block("vdb", "252:16"))
+    found = look(host)
+    assert found == Mapping(
+        "volward-pg", MappingState.ACTIVE, Path("/dev/dm-3"), "253:3", DM_UUID, "252:16", 2048 * 512, ""
+    )
+
+
+def test_absent(host: FakeHost) -> None:
+    assert look(host).state is MappingState.ABSENT
+
+
+def test_unreadable_sysfs_is_unknown_and_not_absent(tmp_path: Path) -> None:
+    (tmp_path / "block").write_text("not a directory")
+    found = mapping.look("volward-pg", luks_uuid=UUID, backing_number="252:16", sysfs=tmp_path)
+    assert found.state is MappingState.UNKNOWN and found.detail
+
+
+def test_zombie_without_a_backing_device(host: FakeHost) -> None:
+    mapped(host)
+    assert look(host).state is MappingState.ZOMBIE
+
+
+def test_zombie_without_a_table(host: FakeHost) -> None:
+    mapped(host, sectors=0, suspended="1")
+    assert look(host).state is MappingState.ZOMBIE
+
+
+def test_zombie_when_the_disk_was_pulled(host: FakeHost) -> None:
+    disk = host.block("vdb", "252:16")
+    host.stack(mapped(host), disk)
+    (disk / "size").unlink()
+    found = look(host, backing=None)
+    assert found.state is MappingState.ZOMBIE and "vdb" in found.detail
+
+
+def test_zombie_when_another_disk_took_the_place_of_the_pulled_one(host: FakeHost) -> None:
+    disk = host.block("vdb", "252:16")
+    host.stack(mapped(host), disk)
+    (disk / "holders/dm-3").unlink()  # the new disk of the same name and number has no holder
+    assert look(host).state is MappingState.ZOMBIE
+
+
+@pytest.mark.parametrize("dm_uuid", ["", "LVM-x", "CRYPT-PLAIN-volward-pg", DM_UUID.replace("5f40", "0000")])
+def test_foreign_by_its_uuid(host: FakeHost, dm_uuid: str) -> None:
+    host.stack(mapped(host, dm_uuid=dm_uuid), host.block("vdb", "252:16"))
+    found = look(host)
+    assert found.state is MappingState.FOREIGN and "volward-pg" in found.detail
+
+
+def test_foreign_when_it_stands_on_another_device(host: FakeHost) -> None:
+    host.stack(mapped(host), host.block("vdc", "252:32"))
+    found = look(host)
+    assert found.state is MappingState.FOREIGN and "vdc" in found.detail
+
+
+def test_foreign_while_the_volume_has_no_header(host: FakeHost) -> None:
+    host.stack(mapped(host), host.block("vdb", "252:16"))
+    assert look(host, luks_uuid=None).state is MappingState.FOREIGN
+
+
+def test_right_uuid_but_nothing_to_compare_with_is_unknown(host: FakeHost) -> None:
+    host.stack(mapped(host), host.block("vdb", "252:16"))
+    assert look(host, backing=None).state is MappingState.UNKNOWN
+
+
+def test_suspended_warns_of_resume(host: FakeHost) -> None:
+    host.stack(mapped(host, suspended="1"), host.block("vdb", "252:16"))
+    found = look(host)
+    assert found.state is MappingState.SUSPENDED and "never run `dmsetup resume`" in found.detail
+
+
+def test_file_volume_stands_on_the_files_loop_device(host: FakeHost) -> None:
+    host.stack(mapped(host), host.block("loop0", "7:0", loop__backing_file="/srv/pg.img"))
+    for file, state in (("/srv/pg.img", MappingState.ACTIVE), ("/srv/other.img", MappingState.FOREIGN)):
+        found = mapping.look(
+            "volward-pg", luks_uuid=UUID, backing_number=None, backing_file=Path(file), sysfs=host.sysfs
+        )
+        assert found.state is state
+
+
+def test_plain_mapping_of_a_scratch_volume(host: FakeHost) -> None:
+    host.stack(mapped(host, dm_uuid="CRYPT-PLAIN-volward-pg"), host.block("vdb", "252:16"))
+    found = mapping.look("volward-pg", luks_uuid=None, backing_number="252:16", plain=True, sysfs=host.sysfs)
+    assert found.state is MappingState.ACTIVE
+
+
+def test_layers_of_an_online_reencryption_are_seen_through(host: FakeHost) -> None:
+    top, disk = mapped(host), host.block("vdb", "252:16")
+    for number, layer in ((4, "hotzone-forward"), (5, "overlay")):
+        middle = host.block(f"dm-{number}", f"253:{number}", dm__name=f"volward-pg-{layer}", dm__uuid="CRYPT-SUBDEV")
+        host.stack(top, middle)
+        host.stack(middle, disk)
+    found = look(host)
+    assert (found.state, found.backing_number) == (MappingState.ACTIVE, "252:16")
+
+
+def test_logical_volume_below_is_not_seen_through(host: FakeHost) -> None:
+    volume = host.block("dm-0", "253:0", dm__name="vg-pg", dm__uuid="LVM-x")
+    host.stack(volume, host.block("sda", "8:0"))
+    host.stack(mapped(host), volume)
+    assert look(host, backing="253:0").state is MappingState.ACTIVE
+    assert look(host, backing="8:0").state is MappingState.FOREIGN
+
+
+TABLE = (
+    """volward-pg: 0 4161536 crypt aes-xts-plain64 :64:logon:cryptsetup:5f407946-d0 0 252:16 32768 \
+2 allow_discards sector_size:4096
+volward-x: 0 2048 crypt aes-xts-plain64 """
+    + "0" * 64
+    + """ 0 7:0 4096
+garbage
+"""
+)
+
+
+def test_one_call_reads_all_tables(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Sequence[run.Word]] = []
+
+    def read(argv: Sequence[run.Word], **_: object) -> run.Completed:
+        calls.append(argv)
+        return run.Completed((), 0, TABLE, "")
+
+    monkeypatch.setattr(run, "read", read)
+    assert mapping.tables(sysfs=host.sysfs) == {} and calls == []
+    mapped(host)
+    found = mapping.tables(sysfs=host.sysfs)
+    assert calls == [["dmsetup", "table", "--target", "crypt"]]
+    assert found["volward-pg"] == mapping.CryptTable(
+        "volward-pg", "aes-xts-plain64", 512, True, "252:16", 16 * 1024 * 1024, 4161536 * 512,
+        ("allow_discards", "sector_size:4096"),
+    )  # fmt: skip
+    assert (found["volward-x"].key_bits, found["volward-x"].key_in_keyring, found["volward-x"].flags) == (
+        256,
+        False,
+        (),
+    )
+    assert set(found) == {"volward-pg", "volward-x"}
+
+
+def test_io_counters(host: FakeHost) -> None:
+    (mapped(host) / "stat").write_text("  10  0  80  5  20  0  160  7  1  12  12 0 0 0 0 0 0\n")
+    assert mapping.io_counters("253:3", sysfs=host.sysfs) == mapping.IoCounters(10, 40960, 20, 81920, 1, 12)
+    assert mapping.io_counters("9:9", sysfs=host.sysfs) is None
