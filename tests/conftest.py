@@ -10,7 +10,6 @@ import os
 from collections.abc import Generator, Iterator
 
 import pytest
-
 from tests.lab import availability, coverage, layer, machine
 from tests.lab.errors import LabError, LabUnavailableError
 from tests.lab.host import Host
@@ -22,12 +21,20 @@ CONSOLE_LINES = 40
 JOURNAL_LINES = 200
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that asks for a host is a lab test, whether it says so or not."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="the long matrices too (tests marked `full`)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
+        # A test that asks for a host is a lab test, whether it says so or not.
         if "host" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.lab)
+    if not config.getoption("--full"):
+        # Not skipped: nobody asked for them, so there is nothing to explain.
+        long = [item for item in items if item.get_closest_marker("full")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -50,8 +57,9 @@ def _journal(host: Host) -> str:
     if not host.machine.is_on:
         return "(the host is off)"
     try:
-        match = ("--unit=volward*", "--identifier=volward", f"--lines={JOURNAL_LINES}")
-        done = host.run("journalctl", "--no-pager", "--all", *match, timeout=60)
+        # Without a unit of that name loaded, the pattern is an error of journalctl's, and no lines are to be had.
+        match = ("--unit=volward*", f"--lines={JOURNAL_LINES}")
+        done = host.run("journalctl", "--no-pager", "--all", *match, timeout=60, ok=(0, 1))
     except LabError as error:
         return f"(not to be had: {error})"
     return done.stdout

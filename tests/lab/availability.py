@@ -23,14 +23,11 @@ def check() -> None:
         raise LabUnavailableError("the lab needs root")
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
-        raise LabUnavailableError(
-            f"the lab needs {', '.join(missing)}: run `python3 -m tests.lab.install_tools`"
-        )
+        raise LabUnavailableError(f"the lab needs {', '.join(missing)}: run `python3 -m tests.lab tools`")
     major = qemu_major()
     if major < OLDEST_QEMU:
         raise LabUnavailableError(
-            f"the lab needs QEMU {OLDEST_QEMU} or newer, this is {major}: "
-            "run `python3 -m tests.lab.install_tools`"
+            f"the lab needs QEMU {OLDEST_QEMU} or newer, this is {major}: run `python3 -m tests.lab tools`"
         )
 
 

@@ -1,11 +1,11 @@
 """What a test sees of the lab: one virtual Debian host, as a person at its console would have it.
 
-    def test_data_survives_a_cut(host):
-        disk = host.disk("PG-0001", 256 * MIB)
-        host.run("mkfs.ext4", "-q", disk.link)
-        host.power_cut()
-        host.power_on()
-        host.run("fsck.ext4", "-fn", disk.link)
+def test_data_survives_a_cut(host):
+    disk = host.disk("PG-0001", 256 * MIB)
+    host.run("mkfs.ext4", "-q", disk.link)
+    host.power_cut()
+    host.power_on()
+    host.run("fsck.ext4", "-fn", disk.link)
 """
 
 from __future__ import annotations
@@ -110,9 +110,7 @@ class Host:
 
     # Disks
 
-    def disk(
-        self, serial: str, size_bytes: int, *, bus: str = Bus.VIRTIO, physical_block_bytes: int = 512
-    ) -> Disk:
+    def disk(self, serial: str, size_bytes: int, *, bus: str = Bus.VIRTIO, physical_block_bytes: int = 512) -> Disk:
         """Hot-plug a new blank disk with that serial number, and wait for its link in /dev/disk/by-id."""
         if len(self._disks) >= PORTS:
             raise LabError(f"a host has room for {PORTS} data disks")

@@ -7,7 +7,6 @@ Uses mmdebstrap, tar, chroot, mke2fs, ssh-keygen and pip on the outer machine, a
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from dataclasses import dataclass
@@ -132,8 +131,8 @@ def _build(directory: Path) -> None:
         _customise(tree, wheels, directory)
     with step(f"file system image of {recipe.ROOT_SIZE}"):
         for name, link in (("vmlinuz", "vmlinuz"), ("initrd", "initrd.img")):
-            shutil.copyfile((tree / link).resolve() if not (tree / link).is_symlink() else
-                            tree / os.readlink(tree / link).lstrip("/"), directory / name)
+            # Relative links in /; followed by hand, because an absolute one would lead out of the tree.
+            shutil.copyfile(tree / str((tree / link).readlink()).lstrip("/"), directory / name)
         run(
             [
                 *("mke2fs", "-q", "-t", "ext4", "-L", "lab-root", "-m", "0", "-d", tree),

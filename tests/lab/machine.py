@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -86,8 +87,8 @@ class Machine:
         """An empty root disk on top of `backing`; whatever this machine's root disk held is gone."""
         overlay = self.directory / "root.qcow2"
         overlay.unlink(missing_ok=True)
-        create = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", backing, "-F", backing_format, overlay]
-        run(create)
+        options = ["-q", "-f", "qcow2", "-F", backing_format, "-b", str(backing)]
+        run(["qemu-img", "create", *options, overlay])
 
     def boot(self, *extra: str, memory: Path | None = None) -> None:
         """Start from the root disk, as after a press on the power button, and wait for ssh.
@@ -107,9 +108,7 @@ class Machine:
         tpm = self.directory / "tpm"
         shutil.rmtree(tpm, ignore_errors=True)
         shutil.copytree(snapshot.tpm, tpm)
-        self._launch(
-            (), memory=memory or snapshot.memory, share_memory=memory is not None, incoming=True
-        )
+        self._launch((), memory=memory or snapshot.memory, share_memory=memory is not None, incoming=True)
         # The memory is in place already (the file), so only the devices' state is read.
         self._set_capabilities()
         self.qmp.execute("migrate-incoming", {"uri": f"file:{snapshot.devices}"})
@@ -182,11 +181,13 @@ class Machine:
     def console(self) -> str:
         """What the serial console has shown since the machine was made."""
         log = self.directory / "console.log"
-        return log.read_text(errors="replace") if log.exists() else ""
+        if not log.exists():
+            return ""
+        # Terminals want carriage returns and colours, readers of a test report do not.
+        text = log.read_bytes().decode(errors="replace").replace("\r", "")
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
 
-    def _launch(
-        self, extra: Sequence[str], *, memory: Path | None, share_memory: bool, incoming: bool = False
-    ) -> None:
+    def _launch(self, extra: Sequence[str], *, memory: Path | None, share_memory: bool, incoming: bool = False) -> None:
         if self.is_on:
             raise LabError("the machine is on already")
         # Another process may take the port between our look and QEMU's; then there is a next one.

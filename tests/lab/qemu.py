@@ -43,7 +43,8 @@ def argv(hardware: Hardware) -> list[str | Path]:
         *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"),
         # vmport is of no use here; the high-precision timer costs interrupts under emulation.
         *("-machine", "q35,memory-backend=ram,vmport=off,hpet=off"),
-        *("-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max", "-smp", str(recipe.CPUS)),
+        # Without svm the guest does not load KVM, which could only run a guest in the guest.
+        *("-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max,-svm", "-smp", str(recipe.CPUS)),
         *("-m", f"{recipe.MEMORY_MIB}M", "-object", _memory(hardware)),
         *("-kernel", image.kernel, "-initrd", image.initrd, "-append", _kernel_command_line()),
         *("-rtc", "base=utc"),

@@ -15,8 +15,7 @@ PACKAGES = {
     "base": "systemd systemd-sysv systemd-cryptsetup udev dbus libpam-systemd linux-image-cloud-amd64 "
     "initramfs-tools zstd openssh-server iproute2 kmod psmisc procps less ca-certificates",
     "disks": "cryptsetup-bin dmsetup e2fsprogs xfsprogs btrfs-progs lvm2 mdadm fdisk gdisk parted attr",
-    "tpm": "tpm2-tools tpm-udev libtss2-esys-3.0.2-0t64 libtss2-tcti-device0t64 libtss2-rc0t64 "
-    "libtss2-mu-4.0.1-0t64",
+    "tpm": "tpm2-tools tpm-udev libtss2-esys-3.0.2-0t64 libtss2-tcti-device0t64 libtss2-rc0t64 libtss2-mu-4.0.1-0t64",
     "python": "python3 python3-venv python3-systemd",
     "stores": "postgresql postgresql-client redis-server",
     "containers": "docker.io docker-cli busybox-static",

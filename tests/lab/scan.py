@@ -30,8 +30,8 @@ DIRECTORIES = (
     "/var/log/redis",
     "/var/log/volward",
     "/var/lib/systemd/coredump",
-    "/tmp",  # noqa: S108  (a place to scan, not to write)
-    "/var/tmp",  # noqa: S108
+    "/tmp",
+    "/var/tmp",
 )
 # Shorter than this, a find could be chance.
 SHORTEST_SECRET = 8

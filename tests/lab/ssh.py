@@ -38,8 +38,7 @@ class Result:
         if len(command) > 2000:
             command = command[:2000] + " …"
         return (
-            f"$ {command}\nstatus {self.status}\n"
-            f"--- stdout\n{self.stdout.rstrip()}\n--- stderr\n{self.stderr.rstrip()}"
+            f"$ {command}\nstatus {self.status}\n--- stdout\n{self.stdout.rstrip()}\n--- stderr\n{self.stderr.rstrip()}"
         )
 
 
@@ -128,8 +127,6 @@ class Ssh:
     def forward(self, *, guest_port: int, port: int) -> None:
         """Let 127.0.0.1:guest_port in the guest be 127.0.0.1:port of the outer machine."""
         spec = f"127.0.0.1:{guest_port}:127.0.0.1:{port}"
-        done = subprocess.run(
-            [*self._base, "-O", "forward", "-R", spec, "127.0.0.1"], capture_output=True, check=False
-        )
+        done = subprocess.run([*self._base, "-O", "forward", "-R", spec, "127.0.0.1"], capture_output=True, check=False)
         if done.returncode != 0:
             raise LabError(f"ssh did not forward port {guest_port}: {done.stderr.decode().strip()}")

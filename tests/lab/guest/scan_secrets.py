@@ -9,6 +9,8 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import IO
 
 CHUNK = 8 * 1024 * 1024
 
@@ -24,49 +26,42 @@ def main() -> None:
             if needle in data:
                 hits.append([number, name, place])
 
-    def look_in(stream, place: str) -> None:
+    def look_in(stream: IO[bytes], place: str) -> None:
         tail = b""
         while chunk := stream.read(CHUNK):
             look(tail + chunk, place)
             tail = chunk[-overlap:]
 
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for process in Path("/proc").glob("[0-9]*"):
         for name in ("cmdline", "environ"):
-            place = f"/proc/{pid}/{name}"
+            place = process / name
             try:
-                with open(place, "rb") as file:
-                    data = file.read()
+                data = place.read_bytes()
+                comm = (process / "comm").read_text().strip()
             except OSError:
-                continue  # the process has ended, or is the kernel's
-            look(data, f"{place} ({_comm(pid)})")
+                continue  # the process has ended
+            look(data, f"{place} ({comm})")
 
     # As an export, because journald compresses long fields in its files.
     subprocess.run(["journalctl", "--sync"], check=True)
-    with subprocess.Popen(["journalctl", "--all", "--output=export", "--no-pager"], stdout=subprocess.PIPE) as journal:
+    export = ["journalctl", "--all", "--output=export", "--no-pager"]
+    with subprocess.Popen(export, stdout=subprocess.PIPE) as journal:
+        assert journal.stdout is not None
         look_in(journal.stdout, "journal")
 
     for directory in request["directories"]:
         for parent, _, names in os.walk(directory):
-            for name in names:
-                path = os.path.join(parent, name)
-                look(os.fsencode(path), f"name of {path!r}")
+            for path in (Path(parent) / name for name in names):
+                look(os.fsencode(path), f"name of {path}")
                 try:
-                    if os.path.islink(path):
-                        look(os.fsencode(os.readlink(path)), f"target of {path!r}")
-                    elif os.path.isfile(path):
-                        with open(path, "rb") as file:
-                            look_in(file, path)
+                    if path.is_symlink():
+                        look(os.fsencode(path.readlink()), f"target of {path}")
+                    elif path.is_file():
+                        with path.open("rb") as file:
+                            look_in(file, str(path))
                 except OSError:
-                    continue
+                    continue  # removed in the meantime
     json.dump(sorted(set(map(tuple, hits))), sys.stdout)
-
-
-def _comm(pid: str) -> str:
-    try:
-        with open(f"/proc/{pid}/comm") as file:
-            return file.read().strip()
-    except OSError:
-        return "ended"
 
 
 main()
