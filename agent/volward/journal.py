@@ -6,6 +6,7 @@ secret is ever written here. Files live in /var/lib/volward/journal; finished on
 Calls no host commands. Durability follows fsync(2) and rename(2): the directory is synced as well.
 """
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -34,8 +35,9 @@ class Record:
     volume: str
     facts: Mapping[str, object]
     begun_at: float  # seconds since the epoch
+    steps_begun: tuple[str, ...]  # every step that ever began, in order
     steps_done: tuple[str, ...]
-    step_begun: str | None  # begun and not known to be done
+    step_begun: str | None  # the last one, begun and not known to be done
     outcome: str | None  # None while unfinished
 
     def as_unfinished(self) -> Unfinished:
@@ -50,6 +52,7 @@ class Record:
                 file_system_uuid=str(self.facts["file_system_uuid"]),
                 steps_done=frozenset(self.steps_done),
                 step_begun=self.step_begun,
+                steps_begun=frozenset(self.steps_begun),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise _unreadable(self.operation, f"it lacks {error}") from error
@@ -73,18 +76,22 @@ class Operation:
     def end(self, outcome: str) -> None:
         """Write how the operation ended, and put its file away."""
         self._append({"kind": "end", "outcome": outcome})
-        self.path.rename(self.path.with_suffix(".done"))
-        durable.sync_directory(self.path.parent)
+        try:
+            self.path.rename(self.path.with_suffix(".done"))
+            durable.sync_directory(self.path.parent)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
 
     def _append(self, record: dict[str, object]) -> None:
-        kept = _whole_lines(self.path)
-        line = _line({"at": time.time(), **record})
+        line = memoryview(_line({"at": time.time(), **record}))
         try:
+            _, kept = _parse(self.path, self.path.read_bytes())
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
             try:
                 os.ftruncate(descriptor, kept)  # drop a line that a power cut tore off
                 os.lseek(descriptor, kept, os.SEEK_SET)
-                os.write(descriptor, line)
+                while line:  # a file system that fills up takes a part first and refuses the rest
+                    line = line[os.write(descriptor, line) :]
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -93,7 +100,10 @@ class Operation:
 
 
 def begin(verb: str, volume: str, facts: Mapping[str, object], *, directory: Path = DIRECTORY) -> Operation:
-    """Create the file of a new operation, durably, and return it. Raises JournalError, NoSpaceError."""
+    """Create the file of a new operation, durably, and return it. Raises JournalError, NoSpaceError.
+
+    ``verb`` has no dash: the file's name tells by it which volume the operation is about.
+    """
     path = directory / f"{verb}-{volume}-{secrets.token_hex(4)}.journal"
     first = {"kind": "begin", "verb": verb, "volume": volume, "facts": dict(facts), "at": time.time()}
     try:
@@ -110,14 +120,21 @@ def resume(record: Record, *, directory: Path = DIRECTORY) -> Operation:
 
 
 def unfinished(volume: str | None = None, *, directory: Path = DIRECTORY) -> tuple[Record, ...]:
-    """Return the operations that did not end, oldest first; of one volume or of all. Raises JournalError."""
+    """Return the operations that did not end, oldest first; of one volume or of all. Raises JournalError.
+
+    Files of other volumes are not read: damage to one of them must not keep this volume closed.
+    """
     try:
-        paths = sorted(directory.glob("*.journal"))
-        records = [read(path) for path in paths]
+        paths = [p for p in directory.iterdir() if p.suffix == ".journal" and volume in (None, _volume_of(p))]
+    except FileNotFoundError:
+        return ()
     except OSError as error:
         raise _unreadable(str(directory), str(error)) from error
-    found = [r for r in records if r.outcome is None and volume in (None, r.volume)]
-    return tuple(sorted(found, key=lambda record: record.begun_at))
+    found = []
+    for path in sorted(paths):
+        with contextlib.suppress(FileNotFoundError):  # another volward has just ended it
+            found.append(read(path))
+    return tuple(sorted((r for r in found if r.outcome is None), key=lambda record: record.begun_at))
 
 
 def unfinished_provisioning(volume: str, *, directory: Path = DIRECTORY) -> Unfinished | None:
@@ -136,12 +153,19 @@ def provisioning_facts(identity: Identity, luks_uuid: str, file_system_uuid: str
 
 
 def read(path: Path) -> Record:
-    """Read one operation's file. Raises JournalError for damage other than a torn last line, OSError."""
-    records = _parse(path, path.read_bytes())
+    """Read one operation's file.
+
+    Raises JournalError for damage other than a torn last line or when it cannot be read, FileNotFoundError.
+    """
+    try:
+        records, _ = _parse(path, path.read_bytes())
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _unreadable(str(path), str(error)) from error
     if not records or records[0].get("kind") != "begin":
         raise _unreadable(str(path), "it does not begin with a 'begin' record")
     begun, steps = records[0], records[1:]
-    done = [str(r["step"]) for r in steps if r["kind"] == "done"]
     last = steps[-1] if steps else {}
     return Record(
         operation=path.stem,
@@ -149,7 +173,8 @@ def read(path: Path) -> Record:
         volume=str(begun["volume"]),
         facts=begun["facts"] if isinstance(begun["facts"], dict) else {},
         begun_at=float(str(begun["at"])),
-        steps_done=tuple(done),
+        steps_begun=tuple(str(r["step"]) for r in steps if r["kind"] == "step"),
+        steps_done=tuple(str(r["step"]) for r in steps if r["kind"] == "done"),
         step_begun=str(last["step"]) if last.get("kind") == "step" else None,
         outcome=str(last["outcome"]) if last.get("kind") == "end" else None,
     )
@@ -164,23 +189,34 @@ def _checksum(body: str) -> str:
     return hashlib.sha256(body.encode()).hexdigest()[:16]
 
 
-def _parse(path: Path, content: bytes) -> list[dict[str, object]]:
+def _parse(path: Path, content: bytes) -> tuple[list[dict[str, object]], int]:
+    """Return the whole records and the length in bytes that they take; only the last line may be torn."""
     records: list[dict[str, object]] = []
+    length = 0
     lines = content.split(b"\n")
     for number, raw in enumerate(lines[:-1], start=1):
         checksum, _, body = raw.decode(errors="replace").partition(" ")
         if checksum != _checksum(body):
-            if number == len(lines) - 1:
+            if number == len(lines) - 1 and not _begins_with_a_record(checksum, body):
                 break  # torn: the length reached the disk and the bytes did not
             raise _unreadable(str(path), f"line {number} does not match its checksum")
         records.append(json.loads(body))
-    return records
+        length += len(raw) + 1
+    return records, length
 
 
-def _whole_lines(path: Path) -> int:
-    """Return the length of the part of the file that is whole lines with right checksums."""
-    content = path.read_bytes()
-    return sum(len(_line(record)) for record in _parse(path, content))
+def _begins_with_a_record(checksum: str, body: str) -> bool:
+    """Tell a record that lost its line feed, and whatever came after it, from one that was never written whole."""
+    try:
+        _, end = json.JSONDecoder().raw_decode(body)
+    except ValueError:
+        return False
+    return checksum == _checksum(body[:end])
+
+
+def _volume_of(path: Path) -> str:
+    """Return the volume that a file's name, VERB-VOLUME-RANDOM.journal, is about."""
+    return path.stem.partition("-")[2].rpartition("-")[0]
 
 
 def _unwritable(path: Path, error: OSError) -> JournalError | NoSpaceError:

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 MIB = 1024 * 1024
+SUBSYSTEM = "volward"  # of every header that volward makes, beside the label that names the volume
+LUKS2_HEADER_BYTES = 16 * MIB  # what a LUKS2 header with its keyslot area takes
 
 
 # --- what the owner wants --------------------------------------------------------------------------------
@@ -198,6 +200,16 @@ class Finding:
     what: str  # "ext4 file system", "LUKS2 header (secondary)", "data", "read error"
     offset_bytes: int
 
+    @property
+    def left_by_luks_format(self) -> bool:
+        """A luksFormat that was cut short leaves LUKS2 remains and noise in the header's area, no more.
+
+        Noise begins at 4096: what comes before is zeros or has the magic of LUKS2 (LUKS2 specification 2.1).
+        """
+        if self.what == "data":
+            return 4096 <= self.offset_bytes < LUKS2_HEADER_BYTES
+        return self.what.startswith("LUKS") and "LUKS1" not in self.what and self.offset_bytes < LUKS2_HEADER_BYTES
+
 
 @dataclass(frozen=True)
 class BlankProbe:
@@ -344,7 +356,13 @@ class Unfinished:
     luks_uuid: str
     file_system_uuid: str
     steps_done: frozenset[str]
-    step_begun: str | None  # begun and not known to be done
+    step_begun: str | None  # the last one, begun and not known to be done
+    steps_begun: frozenset[str] = frozenset()  # every step that ever began, in any of the runs
+
+    @property
+    def format_was_cut(self) -> bool:
+        """A luksFormat began and is not known to be done, whatever later runs have done since."""
+        return Step.FORMAT in self.steps_begun and Step.FORMAT not in self.steps_done
 
 
 @dataclass(frozen=True)

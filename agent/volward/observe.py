@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from volward import journal, pins
-from volward.errors import DeviceNotFoundError, DeviceUnknownError, ToolFailedError
-from volward.host import blank, block, file_system, header, mapping, marker, mount, systemd
+from volward.errors import DeviceNotFoundError, DeviceUnknownError, ToolFailedError, ToolMissingError
+from volward.host import account, blank, block, file_system, header, mapping, marker, mount, systemd
 from volward.model import (
-    BlankProbe,
     Device,
     Directory,
     Header,
@@ -37,11 +36,8 @@ def observe(spec: VolumeSpec, *, prove_blank: bool = False) -> Observation:
     read = header.read(device.node) if device else header.HeaderReading(Presence.UNKNOWN, None, device_error)
     scratch = spec.store is StoreKind.SCRATCH
     scratch_uuid = marker.read(device.node) if device and scratch else ""
-    mapped = mapping.look(
-        spec.mapping_name,
-        luks_uuid=None if scratch else _known_uuid(read.header, pin),
-        backing=device,
-    )
+    known_uuid = read.header.uuid if read.header else pin.luks_uuid if pin else None
+    mapped = mapping.of_volume(spec, None if scratch else known_uuid, device)
     found = _content(spec, mapped)
     mounts = mount.table()
     here = mount.at(spec.mount_point, mounts) if spec.mount_point else None
@@ -50,7 +46,7 @@ def observe(spec: VolumeSpec, *, prove_blank: bool = False) -> Observation:
         device_presence=presence,
         device=device,
         device_error=device_error,
-        probe=_probe(device, read.presence, scratch_uuid) if prove_blank and device else None,
+        probe=blank.probe(device.node, device.identity.size_bytes) if prove_blank and device else None,
         header=read.header,
         header_presence=read.presence,
         header_error=read.error,
@@ -66,27 +62,8 @@ def observe(spec: VolumeSpec, *, prove_blank: bool = False) -> Observation:
         same_uuid_elsewhere=_same_uuid(read.header, device),
         recovery_confirmed=_recovery_confirmed(read.header),
         scratch_uuid=scratch_uuid,
-        swap_active=mapped.node is not None and block.is_swap(mapped.number),
+        swap_active=mapped.node is not None and block.resolve(mapped.node).swap,
     )
-
-
-def units_of(spec: VolumeSpec) -> tuple[systemd.UnitFile, ...]:
-    """Return the unit files of a volume: its mount, and a drop-in for each consumer that is a unit."""
-    if spec.mount_point is None:
-        return ()
-    own = systemd.mount_unit(
-        spec.name,
-        what=spec.mapping_path,
-        where=spec.mount_point,
-        file_system=spec.file_system,
-        options=spec.mount_options,
-    )
-    tied = [
-        systemd.consumer_drop_in(spec.name, unit=unit, mount_point=spec.mount_point)
-        for unit in spec.consumers
-        if not unit.startswith("container:")
-    ]
-    return (own, *tied)
 
 
 def _device(spec: VolumeSpec) -> tuple[Device | None, Presence, str]:
@@ -96,18 +73,6 @@ def _device(spec: VolumeSpec) -> tuple[Device | None, Presence, str]:
         return None, Presence.ABSENT, error.what
     except DeviceUnknownError as error:
         return None, Presence.UNKNOWN, error.what
-
-
-def _probe(device: Device, header_presence: Presence, scratch_uuid: str) -> BlankProbe:
-    """A claimed device is not blank, and need not be read to know it."""
-    del header_presence, scratch_uuid
-    return blank.probe(device.node, device.identity.size_bytes)
-
-
-def _known_uuid(found: Header | None, pin: object) -> str | None:
-    if found is not None:
-        return found.uuid
-    return getattr(pin, "luks_uuid", None)
 
 
 def _content(spec: VolumeSpec, mapped: Mapping) -> tuple[str, str]:
@@ -125,7 +90,7 @@ def _mount_point(spec: VolumeSpec, mounts: Sequence[Mount]) -> MountPointState:
 
 
 def _units(spec: VolumeSpec) -> MountUnitState:
-    units = units_of(spec)
+    units = systemd.units_of(spec)
     if all(unit.current for unit in units):
         return MountUnitState.CURRENT
     return MountUnitState.DIFFERENT if units[0].path.exists() else MountUnitState.ABSENT
@@ -140,8 +105,6 @@ def _directories(spec: VolumeSpec, here: Mount | None, mapped: Mapping) -> tuple
 
 
 def _difference(root: Path, wanted: Directory) -> list[str]:
-    from volward.stores import owner
-
     path = root / wanted.path
     try:
         found = path.lstat()
@@ -150,7 +113,10 @@ def _difference(root: Path, wanted: Directory) -> list[str]:
     if not stat.S_ISDIR(found.st_mode):
         return [f"{path} is not a directory"]
     texts = []
-    uid, gid = owner.resolve(wanted)
+    try:
+        uid, gid = account.ids(wanted)
+    except ToolMissingError as error:
+        return [error.what.rstrip(".")]
     if (found.st_uid, found.st_gid) != (uid, gid):
         texts.append(f"{path} belongs to {found.st_uid}:{found.st_gid}, not to {wanted.owner}:{wanted.group}")
     if stat.S_IMODE(found.st_mode) != wanted.mode:
@@ -162,7 +128,7 @@ def _same_uuid(found: Header | None, device: Device | None) -> tuple[str, ...]:
     if found is None or device is None:
         return ()
     carriers = block.carriers_of_luks_uuid(found.uuid)
-    return tuple(str(node) for node in carriers if not block.is_part_of(node, device))
+    return tuple(str(node) for node in carriers if node != device.node and not block.is_on_file(node, device.node))
 
 
 def _recovery_confirmed(found: Header | None) -> bool:

@@ -36,3 +36,9 @@ def write(volume: str, pin: Pin, *, directory: Path = DIRECTORY) -> None:
     durable.make_directory(directory, mode=0o700)
     content = json.dumps(dataclasses.asdict(pin), indent=2, sort_keys=True).encode() + b"\n"
     durable.replace(directory / f"{volume}.json", content)
+
+
+def remove(volume: str, *, directory: Path = DIRECTORY) -> None:
+    """Forget the identity of a volume whose device was never formatted. Raises OSError."""
+    (directory / f"{volume}.json").unlink(missing_ok=True)
+    durable.sync_directory(directory)

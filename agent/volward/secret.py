@@ -6,9 +6,11 @@ cannot be wiped; docs/explanation/threat-model.md says so. Follows mlock(2), mad
 calls no host commands.
 """
 
+import contextlib
 import ctypes
 import hmac
 import mmap
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -20,31 +22,44 @@ _MAXIMUM_BYTES = 8 * 1024 * 1024  # the limit of cryptsetup(8) for a key file
 class SecretBytes:
     """A secret of fixed length in an anonymous, locked memory mapping that core dumps leave out.
 
-    Raises ValueError for an empty secret or one over 8 MiB (cryptsetup's limit for a key file).
+    It belongs to the process that made it: a forked child has no such mapping (MADV_DONTFORK), and asking
+    there is an error instead of a crash. Raises ValueError for an empty secret or one over 8 MiB
+    (cryptsetup's limit for a key file).
     """
 
-    __slots__ = ("_length", "_map")
+    __slots__ = ("_length", "_map", "_owner")
 
     def __init__(self, value: bytes | bytearray | memoryview) -> None:
-        """Copy ``value``; a bytearray is wiped afterwards, so that the secret exists once."""
-        self._length = len(value)
-        if not 0 < self._length <= _MAXIMUM_BYTES:
-            raise ValueError("a secret has between 1 byte and 8 MiB")
-        self._map = _locked_map(self._length)
-        self._map[: self._length] = bytes(value) if not isinstance(value, bytes) else value
+        """Copy ``value`` once, from buffer to buffer; a bytearray is wiped afterwards."""
+        self._allocate(len(value))
+        self._map[: self._length] = value  # any buffer will do: no bytes object between
         if isinstance(value, bytearray):
             value[:] = bytes(len(value))
+
+    def _allocate(self, length: int) -> None:
+        self._length = 0
+        if not 0 < length <= _MAXIMUM_BYTES:
+            raise ValueError("a secret has between 1 byte and 8 MiB")
+        self._map = _locked_map(length)
+        self._length = length
+        self._owner = os.getpid()
 
     @classmethod
     def random(cls, length: int) -> Self:
         """Return ``length`` bytes of the kernel's generator, read straight into the locked buffer."""
-        return cls._filled(length, _read_random)
+        return cls.filled(length, _read_random)
 
     @classmethod
-    def _filled(cls, length: int, fill: Callable[[memoryview], None]) -> Self:
-        secret = cls(bytes(length))
-        with memoryview(secret._map) as view, view[:length] as window:
-            fill(window)
+    def filled(cls, length: int, fill: Callable[[memoryview], None]) -> Self:
+        """Return a secret of ``length`` bytes that ``fill`` writes in place; wiped again if it raises."""
+        secret = cls.__new__(cls)
+        secret._allocate(length)
+        try:
+            with secret.view() as window:
+                fill(window)
+        except BaseException:
+            secret.wipe()
+            raise
         return secret
 
     def view(self) -> memoryview:
@@ -58,11 +73,16 @@ class SecretBytes:
             return hmac.compare_digest(mine, theirs)
 
     def wipe(self) -> None:
-        """Overwrite the buffer with zeros and give it back; may be called again."""
+        """Overwrite the buffer with zeros and give it back; may be called again.
+
+        A view that is still in use sees zeros; the memory goes back when that view is released.
+        """
         if self._length:
-            self._map[: self._length] = bytes(self._length)
+            if os.getpid() == self._owner:
+                self._map[: self._length] = bytes(self._length)
             self._length = 0
-            self._map.close()
+            with contextlib.suppress(BufferError):
+                self._map.close()
 
     @property
     def wiped(self) -> bool:
@@ -71,6 +91,8 @@ class SecretBytes:
     def _refuse_if_wiped(self) -> None:
         if self.wiped:
             raise ValueError("the secret was wiped already")
+        if os.getpid() != self._owner:
+            raise ValueError("the secret belongs to the process that forked this one")
 
     def __len__(self) -> int:
         return self._length
@@ -110,12 +132,18 @@ def _locked_map(length: int) -> mmap.mmap:
     """Map anonymous memory, lock it (best effort: RLIMIT_MEMLOCK may be small) and keep it out of dumps."""
     pages = -(-length // mmap.PAGESIZE) * mmap.PAGESIZE
     area = mmap.mmap(-1, pages, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    for advice in ("MADV_DONTDUMP", "MADV_DONTFORK"):
-        area.madvise(getattr(mmap, advice))
+    # Not WIPEONFORK: a child that uses a key by mistake must fail, not enrol a key of zeros.
+    for advice in (mmap.MADV_DONTDUMP, mmap.MADV_DONTFORK):
+        area.madvise(advice)
+    lock_memory(area)
+    return area
+
+
+def lock_memory(area: mmap.mmap) -> None:
+    """Keep a mapping out of swap (mlock(2)); best effort, since RLIMIT_MEMLOCK may be small."""
     anchor = ctypes.c_char.from_buffer(area)
     try:
         address = ctypes.c_void_p(ctypes.addressof(anchor))
-        ctypes.CDLL(None).mlock(address, ctypes.c_size_t(pages))
+        ctypes.CDLL(None).mlock(address, ctypes.c_size_t(len(area)))
     finally:
         del anchor
-    return area

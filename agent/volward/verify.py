@@ -2,7 +2,6 @@
 
 from volward.model import (
     Discrepancy,
-    FileSystem,
     MappingState,
     MountPointState,
     MountUnitState,
@@ -38,8 +37,7 @@ def _mapping(spec: VolumeSpec, seen: Observation) -> list[Discrepancy]:
 
 def _mount(spec: VolumeSpec, seen: Observation) -> list[Discrepancy]:
     if spec.mount_point is None:
-        wanted = spec.file_system is FileSystem.SWAP
-        return [] if seen.swap_active is wanted else [Discrepancy(spec.name, "swap", "in use", "not in use")]
+        return [] if seen.swap_active else [Discrepancy(spec.name, "swap", "in use", "not in use")]
     if seen.mount_point is not MountPointState.MOUNTED or seen.mount is None:
         return [Discrepancy(spec.name, "mount", f"at {spec.mount_point}", str(seen.mount_point))]
     if seen.mount.number != seen.mapping.number:

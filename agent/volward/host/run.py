@@ -7,19 +7,22 @@ or disk. See credentials in docs/explanation/threat-model.md, and pipe(7), setsi
 """
 
 import contextlib
-import mmap
 import os
 import resource
 import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from volward.errors import ToolFailedError, ToolMissingError, ToolTimeoutError
+from volward.host import key_file
+from volward.host.key_file import KeyFile
 from volward.secret import SecretBytes
+
+__all__ = ["Completed", "KeyFile", "Word", "forbid_core_dumps", "mutate", "read", "reveal", "transform"]
 
 ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -46,19 +49,8 @@ _PACKAGES = {
     "docker": "docker.io",
 }
 
-
-@dataclass(frozen=True, eq=False)
-class KeyFile:
-    """A secret that the child reads as a file; in argv it becomes ``prefix`` + ``/dev/fd/N``.
-
-    ``seekable`` passes locked anonymous memory instead of a pipe, for a child that seeks in its key file
-    (systemd-cryptenroll(1) does: "Illegal seek").
-    """
-
-    secret: SecretBytes
-    prefix: str = ""
-    seekable: bool = False
-
+# Children that were given up: kept, so that nothing waits for them when their objects would be collected.
+_left_running: list["subprocess.Popen[bytes]"] = []
 
 Word = str | Path | KeyFile
 
@@ -73,14 +65,14 @@ class Completed:
     stderr: str
 
 
-def read(
-    argv: Sequence[Word], *, ok: Sequence[int] = (0,), timeout_seconds: float = READ_TIMEOUT_SECONDS
-) -> Completed:
+def read(argv: Sequence[Word], *, ok: Sequence[int] = (0,), timeout_seconds: float = READ_TIMEOUT_SECONDS) -> Completed:
     """Run a command that changes nothing; it is killed after its time-out.
 
     Raises ToolMissingError, ToolTimeoutError, or ToolFailedError for a status that is not in ``ok``.
     """
-    return _text(*_run(argv, None, timeout_seconds, mutates=False), ok=ok)
+    out = _Stream()
+    words, status, err = _run(argv, None, timeout_seconds, out, mutates=False)
+    return _text(words, status, out.collected, err, ok=ok)
 
 
 def mutate(
@@ -94,16 +86,17 @@ def mutate(
 
     Raises ToolMissingError, ToolTimeoutError, or ToolFailedError for a status that is not in ``ok``.
     """
-    return _text(*_run(argv, None, deadline_seconds, mutates=True, cwd=working_directory), ok=ok)
+    out = _Stream()
+    words, status, err = _run(argv, None, deadline_seconds, out, mutates=True, cwd=working_directory)
+    return _text(words, status, out.collected, err, ok=ok)
 
 
-def transform(
-    argv: Sequence[Word], secret: SecretBytes, *, timeout_seconds: float = READ_TIMEOUT_SECONDS
-) -> bytes:
+def transform(argv: Sequence[Word], secret: SecretBytes, *, timeout_seconds: float = READ_TIMEOUT_SECONDS) -> bytes:
     """Feed ``secret`` to a command's standard input and return what it prints (a sealed form of it)."""
-    words, status, out, err = _run(argv, secret, timeout_seconds, mutates=False)
+    out = _Stream()
+    words, status, err = _run(argv, secret, timeout_seconds, out, mutates=False)
     _text(words, status, bytearray(), err, ok=(0,))
-    return bytes(out)
+    return bytes(out.collected)
 
 
 def reveal(argv: Sequence[Word], *, timeout_seconds: float = READ_TIMEOUT_SECONDS) -> SecretBytes:
@@ -111,22 +104,22 @@ def reveal(argv: Sequence[Word], *, timeout_seconds: float = READ_TIMEOUT_SECOND
 
     Raises ToolFailedError also when the command printed nothing.
     """
-    with SecretBytes.filled(_SECRET_LIMIT_BYTES, lambda _: None) as buffer:
-        words, status, length, err = _run_revealing(argv, buffer, timeout_seconds)
+    with SecretBytes.filled(_SECRET_LIMIT_BYTES, lambda _: None) as buffer, buffer.view() as view:
+        out = _SecretStream(view)
+        words, status, err = _run(argv, None, timeout_seconds, out, mutates=False)
         _text(words, status, bytearray(), err, ok=(0,))
-        if not 0 < length < len(buffer):
+        if not 0 < out.length < len(view):
+            amount = "more than a key" if out.length else "no key"
             raise ToolFailedError(
-                f"{words[0]} printed no key." if not length else f"{words[0]} printed more than a key.",
+                f"{words[0]} printed {amount}.",
                 resolution="Look at its messages, and at what the store holds.",
                 status=0,
             )
-        with buffer.view() as view, view[:length] as key:
+        with view[: out.length] as key:
             return SecretBytes(key)
 
 
-def _text(
-    argv: tuple[str, ...], status: int, out: bytearray, err: bytearray, *, ok: Sequence[int]
-) -> Completed:
+def _text(argv: tuple[str, ...], status: int, out: bytearray, err: bytearray, *, ok: Sequence[int]) -> Completed:
     done = Completed(argv, status, out.decode(errors="replace"), err.decode(errors="replace"))
     if status not in ok:
         said = " ".join((done.stderr.strip() or done.stdout.strip()).split())[:_QUOTED_CHARACTERS]
@@ -140,29 +133,62 @@ def _text(
     return done
 
 
+class _Stream:
+    """What a child prints, as far as the limit; the rest is read and dropped."""
+
+    def __init__(self) -> None:
+        self.collected = bytearray()
+
+    def take(self, descriptor: int) -> bool:
+        """Read once; return whether there may be more."""
+        chunk = os.read(descriptor, 65536)
+        if len(self.collected) < _OUTPUT_LIMIT_BYTES:
+            self.collected += chunk
+        return bool(chunk)
+
+
+class _SecretStream:
+    """What a child prints, read straight into locked memory: no copy of it exists in this process.
+
+    A full view means that there was more than fits.
+    """
+
+    def __init__(self, view: memoryview) -> None:
+        self._view = view
+        self.length = 0
+
+    def take(self, descriptor: int) -> bool:
+        """Read once; return whether there may be more."""
+        with self._view[min(self.length, len(self._view) - 1) :] as rest:
+            count = os.readv(descriptor, [rest])
+        self.length = min(self.length + count, len(self._view))
+        return bool(count)
+
+
 def _run(
     argv: Sequence[Word],
     standard_input: SecretBytes | None,
     seconds: float,
+    out: _Stream | _SecretStream,
     *,
     mutates: bool,
-    yields_secret: bool = False,
     cwd: Path | None = None,
-) -> tuple[tuple[str, ...], int, bytearray, bytearray]:
+) -> tuple[tuple[str, ...], int, bytearray]:
     """Start one child, feed it its secrets, collect its output, and wait for it."""
     with contextlib.ExitStack() as stack:
         words: list[str] = []
-        key_descriptors: list[int] = []
+        keys: list[int] = []
         for word in argv:
             if isinstance(word, KeyFile):
-                descriptor = stack.enter_context(_key_pipe(word.secret))
-                key_descriptors.append(descriptor)
-                words.append(f"{word.prefix}/dev/fd/{descriptor}")
+                keys.append(stack.enter_context(word.opened()))
+                words.append(f"{word.prefix}/dev/fd/{keys[-1]}")
             else:
                 words.append(str(word))
-        stdin = stack.enter_context(_key_pipe(standard_input)) if standard_input else subprocess.DEVNULL
-        if yields_secret or key_descriptors or standard_input:
-            _forbid_core_dumps()
+        stdin = subprocess.DEVNULL
+        if standard_input is not None:
+            stdin = stack.enter_context(key_file.pipe(standard_input))
+        if keys or standard_input is not None or isinstance(out, _SecretStream):
+            forbid_core_dumps()
         try:
             child = subprocess.Popen(
                 words,
@@ -172,86 +198,79 @@ def _run(
                 env=dict(ENVIRONMENT),
                 cwd=cwd or "/",
                 start_new_session=True,
-                pass_fds=key_descriptors,
+                pass_fds=keys,
+                # Python ignores SIGPIPE, and a child that changes the host inherits that: when volward ends
+                # or gives up first, the child's next message must not kill it half-way.
+                restore_signals=not mutates,
             )
         except FileNotFoundError as error:
+            if error.filename != words[0]:
+                raise
             package = _PACKAGES.get(words[0], words[0])
             raise ToolMissingError(
                 f"{words[0]} is not installed.", resolution=f"Install it: apt install {package}."
             ) from error
-    return tuple(words), *_collect(child, tuple(words), seconds, mutates=mutates)
+        return tuple(words), *_collect(child, tuple(words), seconds, out, mutates=mutates)
 
 
-def _forbid_core_dumps() -> None:
-    """Set RLIMIT_CORE to 1 in this process, whose children inherit it.
+def forbid_core_dumps() -> None:
+    """Limit this process and all its children to core files of one byte.
 
-    0 does not stop a piped core_pattern, 1 does (core(5)); PR_SET_DUMPABLE would be reset at exec.
+    0 does not stop a piped core_pattern (core(5)), 1 does. The limit survives exec, which
+    PR_SET_DUMPABLE does not; set here and not between fork and exec, so that threads may start children.
     """
-    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
     limit = 1 if hard == resource.RLIM_INFINITY else min(1, hard)
-    resource.setrlimit(resource.RLIMIT_CORE, (limit, hard))
-
-
-@contextlib.contextmanager
-def _key_pipe(secret: SecretBytes) -> Iterator[int]:
-    """Yield the reading end of a pipe that already holds the whole secret.
-
-    A pipe takes 64 KiB without a reader (pipe(7)); keys are far smaller, so no writer thread is needed.
-    """
-    reader, writer = os.pipe()
-    try:
-        try:
-            os.set_blocking(writer, False)
-            with secret.view() as view:
-                if os.write(writer, view) != len(view):
-                    raise ValueError("a key must fit into a pipe (64 KiB)")
-        finally:
-            os.close(writer)
-        yield reader
-    finally:
-        os.close(reader)
+    if soft != limit:
+        resource.setrlimit(resource.RLIMIT_CORE, (limit, hard))
 
 
 def _collect(
-    child: "subprocess.Popen[bytes]", argv: tuple[str, ...], seconds: float, *, mutates: bool
-) -> tuple[int, bytearray, bytearray]:
+    child: "subprocess.Popen[bytes]",
+    argv: tuple[str, ...],
+    seconds: float,
+    out: _Stream | _SecretStream,
+    *,
+    mutates: bool,
+) -> tuple[int, bytearray]:
     assert child.stdout is not None and child.stderr is not None  # noqa: S101 (both are PIPE above)
-    streams = {child.stdout: bytearray(), child.stderr: bytearray()}
+    err = _Stream()
     deadline = time.monotonic() + seconds
     with selectors.DefaultSelector() as selector, child.stdout, child.stderr:
-        for stream in streams:
-            selector.register(stream, selectors.EVENT_READ)
+        selector.register(child.stdout, selectors.EVENT_READ, out)
+        selector.register(child.stderr, selectors.EVENT_READ, err)
         while selector.get_map():
             ready = selector.select(max(0.0, deadline - time.monotonic()))
             if not ready:
-                _give_up(child, argv, seconds, mutates=mutates)
+                raise _give_up(child, argv, seconds, mutates=mutates)
             for key, _ in ready:
-                collected = streams[child.stdout if key.fileobj is child.stdout else child.stderr]
-                chunk = os.read(key.fd, 65536)
-                if not chunk:
+                if not key.data.take(key.fd):
                     selector.unregister(key.fileobj)
-                elif len(collected) < _OUTPUT_LIMIT_BYTES:
-                    collected += chunk
         try:
             status = child.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            _give_up(child, argv, seconds, mutates=mutates)
-            raise AssertionError("unreachable") from None
-    return status, streams[child.stdout], streams[child.stderr]
+            raise _give_up(child, argv, seconds, mutates=mutates) from None
+    return status, err.collected
 
 
 def _give_up(
     child: "subprocess.Popen[bytes]", argv: tuple[str, ...], seconds: float, *, mutates: bool
-) -> None:
-    """Report a child that is late; end it only if it cannot have changed anything."""
+) -> ToolTimeoutError:
+    """Return the error for a child that is late; end it only if it cannot have changed anything."""
     if mutates:
-        raise ToolTimeoutError(
+        _left_running.append(child)
+        return ToolTimeoutError(
             f"`{' '.join(argv)}` (process {child.pid}) still runs after {seconds:.0f} s.",
             resolution="It was left running. Wait until it ends, then run the same command again.",
         )
     os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
-    raise ToolTimeoutError(
-        f"`{' '.join(argv)}` did not answer within {seconds:.0f} s and was ended.",
+    ended = "was ended"
+    try:
+        child.wait(_DEATH_SECONDS)
+    except subprocess.TimeoutExpired:
+        _left_running.append(child)
+        ended = f"cannot be ended (process {child.pid})"
+    return ToolTimeoutError(
+        f"`{' '.join(argv)}` did not answer within {seconds:.0f} s and {ended}.",
         resolution="Look at `dmesg`: a device may be hanging. It only reads, so running it again is safe.",
     )

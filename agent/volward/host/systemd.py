@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from volward import durable
-from volward.errors import BusyError, ToolFailedError
+from volward.errors import BusyError, ToolFailedError, ToolTimeoutError
 from volward.host import run
+from volward.model import VolumeSpec
 
 UNIT_DIRECTORY = Path("/etc/systemd/system")
 _SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:_.")
@@ -28,7 +29,7 @@ class UnitFile:
     @property
     def current(self) -> bool:
         try:
-            return self.path.read_text() == self.content
+            return self.path.read_bytes() == self.content.encode()
         except OSError:
             return False
 
@@ -77,7 +78,7 @@ After={device}
 What={what}
 Where={where}
 Type={file_system}
-Options={",".join(options) or "defaults"}
+Options={",".join(options).replace("%", "%%") or "defaults"}
 """
     return UnitFile(directory / mount_unit_name(where), content)
 
@@ -95,15 +96,36 @@ After={mount}
     return UnitFile(directory / f"{unit}.d" / f"50-volward-{volume}.conf", content)
 
 
+def units_of(spec: VolumeSpec) -> tuple[UnitFile, ...]:
+    """Return the unit files of a volume: its mount, and a drop-in for each consumer that is a unit."""
+    if spec.mount_point is None:
+        return ()
+    own = mount_unit(
+        spec.name,
+        what=spec.mapping_path,
+        where=spec.mount_point,
+        file_system=spec.file_system,
+        options=spec.mount_options,
+    )
+    tied = [
+        consumer_drop_in(spec.name, unit=unit, mount_point=spec.mount_point)
+        for unit in spec.consumers
+        if not unit.startswith("container:")
+    ]
+    return (own, *tied)
+
+
 def reload() -> None:
     """Make PID 1 read the unit files again. Raises ToolFailedError."""
     run.mutate(["systemctl", "daemon-reload"])
 
 
 def start(unit: str) -> None:
-    """Start a unit and wait for it. Raises ToolFailedError with the unit's own last messages."""
+    """Start a unit and wait for it. Raises ToolFailedError that says where its messages are, ToolTimeoutError."""
     try:
         run.mutate(["systemctl", "start", unit], deadline_seconds=_START_DEADLINE_SECONDS)
+    except ToolTimeoutError:
+        raise
     except ToolFailedError as error:
         raise ToolFailedError(
             f"systemd could not start {unit}: {error.stderr.strip() or error.what}",

@@ -5,13 +5,14 @@ boot, on a mapping created in that very operation, over a device whose marker an
 """
 
 from volward.errors import FileSystemError, ForeignHeaderError, UnfinishedOperationError
-from volward.model import Action, Device, FileSystem, MappingState, Observation, Plan, Presence, Step, VolumeSpec
+from volward.model import Action, FileSystem, MappingState, Observation, Plan, Presence, Step, VolumeSpec
 from volward.plan.device import (
     present_device,
     refuse_mapping,
     refuse_other_identity,
     refuse_unless_blank,
     refuse_use,
+    refuse_use_of_mapping,
 )
 from volward.plan.goal import Goal
 from volward.plan.volume import mounting
@@ -20,14 +21,20 @@ from volward.plan.volume import mounting
 def plan_scratch(spec: VolumeSpec, seen: Observation, goal: Goal) -> Plan:
     """Return the actions for a scratch volume. Raises an error of the VW03xx family where one is unsafe."""
     actions = []
+    claimed = False
+    refuse_mapping(spec, seen)
     if spec.is_file and seen.device_presence is Presence.ABSENT and seen.pin is None:
+        refuse_use_of_mapping(spec, seen)
         actions.append(Action(Step.CREATE_FILE, f"create the file {spec.device}", "the volume has no file yet"))
-        claimed = False
     else:
         device = present_device(spec, seen)
-        refuse_mapping(spec, seen)
         refuse_other_identity(spec, seen, device)
-        claimed = _claimed(spec, seen, device)
+        claimed = _claimed(spec, seen)
+        if seen.mapping.state is MappingState.ABSENT:
+            refuse_use(spec, seen, device)
+        if not claimed and goal is Goal.PROVISION:
+            refuse_use_of_mapping(spec, seen)
+            refuse_unless_blank(spec, seen, device)
     if not claimed:
         if goal is Goal.OPEN:
             raise UnfinishedOperationError(
@@ -47,7 +54,7 @@ def plan_scratch(spec: VolumeSpec, seen: Observation, goal: Goal) -> Plan:
     return Plan(spec.name, tuple(actions), "" if actions else f"scratch volume {spec.name} is open and {where}")
 
 
-def _claimed(spec: VolumeSpec, seen: Observation, device: Device) -> bool:
+def _claimed(spec: VolumeSpec, seen: Observation) -> bool:
     if seen.scratch_uuid and seen.pin is not None and seen.scratch_uuid == seen.pin.luks_uuid:
         return True
     if seen.scratch_uuid:
@@ -55,8 +62,6 @@ def _claimed(spec: VolumeSpec, seen: Observation, device: Device) -> bool:
             f"{spec.device} carries the scratch marker {seen.scratch_uuid}, which this host did not write.",
             resolution=f"If the disk was moved here on purpose, run `volward repin {spec.name}`.",
         )
-    refuse_use(spec, seen, device)
-    refuse_unless_blank(spec, seen, device)
     return False
 
 

@@ -21,12 +21,17 @@ from volward.model import (
 )
 from volward.plan.device import (
     Ownership,
+    current_operation,
     identity_warnings,
     ownership,
+    present_device,
+    refuse_formatting,
     refuse_mapping,
+    refuse_other_identity,
 )
 from volward.plan.goal import Goal
 from volward.plan.recovery import recovery_warnings
+
 
 def plan_volume(spec: VolumeSpec, seen: Observation, goal: Goal, *, can_hand_over_recovery: bool) -> Plan:
     """Return the actions for one volume, in order.
@@ -36,10 +41,13 @@ def plan_volume(spec: VolumeSpec, seen: Observation, goal: Goal, *, can_hand_ove
     on could destroy data or strand its owner.
     """
     owned = ownership(spec, seen)
+    if goal is Goal.PROVISION:
+        _refuse_other_operation(spec, seen)
+        if owned is not Ownership.OURS:
+            refuse_formatting(spec, seen, owned)
+    refuse_mapping(spec, seen)
     if goal is Goal.OPEN:
-        _refuse_unprovisioned(spec, seen, owned)
-    else:
-        refuse_mapping(spec, seen)
+        _refuse_unprovisioned(spec, owned, seen)
     warnings = identity_warnings(spec, seen) + _header_warnings(spec, seen.header)
     actions: list[Action] = []
     if goal is Goal.PROVISION:
@@ -48,14 +56,23 @@ def plan_volume(spec: VolumeSpec, seen: Observation, goal: Goal, *, can_hand_ove
         warnings += recovery_warnings(spec, seen, planned=any(a.step is Step.ENROL_RECOVERY for a in actions))
     actions += _opening(spec, seen, owned)
     actions += mounting(spec, seen, goal)
-    return Plan(spec.name, tuple(actions), "" if actions else _all_there(spec, seen, goal), warnings)
+    return Plan(spec.name, tuple(actions), "" if actions else _all_there(spec, goal), warnings)
 
 
-def _refuse_unprovisioned(spec: VolumeSpec, seen: Observation, owned: Ownership) -> None:
-    refuse_mapping(spec, seen)
-    if owned is not Ownership.OURS or _file_system_is_pending(seen):
+def _refuse_other_operation(spec: VolumeSpec, seen: Observation) -> None:
+    """An operation on what was pinned before is neither gone on with nor forgotten; opening does not need it."""
+    if seen.unfinished is not None and current_operation(seen) is None:
         raise UnfinishedOperationError(
-            f"{spec.name} is not provisioned yet ({owned}).",
+            f"{seen.unfinished.operation} did not end, and {spec.name} is pinned to another LUKS UUID now.",
+            resolution=f"Give it up: `volward abort {seen.unfinished.operation}`.",
+        )
+
+
+def _refuse_unprovisioned(spec: VolumeSpec, owned: Ownership, seen: Observation) -> None:
+    if owned is not Ownership.OURS or _file_system_is_pending(seen):
+        state = owned if owned is not Ownership.OURS else "without its file system"
+        raise UnfinishedOperationError(
+            f"{spec.name} is not provisioned yet ({state}).",
             resolution=f"Run `volward apply` on a terminal, or `volward apply --yes {spec.name}`.",
         )
 
@@ -69,9 +86,9 @@ def _header_warnings(spec: VolumeSpec, header: Header | None) -> tuple[str, ...]
             resolution=f"Finish it first: `cryptsetup reencrypt --resume-only {spec.device}`.",
         )
     if header.damaged:
+        copies = f"primary {header.primary}, secondary {header.secondary}"
         return (
-            f"one copy of the header of {spec.name} is damaged (primary {header.primary}, secondary "
-            f"{header.secondary}); `cryptsetup repair {spec.device}` mends it from the other",
+            f"a copy of the header of {spec.name} is not whole ({copies}): `cryptsetup repair {spec.device}` mends it",
         )
     return ()
 
@@ -85,14 +102,16 @@ def _formatting(spec: VolumeSpec, seen: Observation, owned: Ownership) -> list[A
     key = _first_source(spec)
     why = {
         Ownership.NO_FILE: "the volume has no file yet",
-        Ownership.BLANK: "the device is proven blank",
+        Ownership.UNFORMATTED: "the device is proven blank",
         Ownership.HALF_FORMATTED: "an earlier format of this very device was cut short (journal)",
     }[owned]
     actions = []
     if owned is Ownership.NO_FILE:
         actions.append(Action(Step.CREATE_FILE, f"create the file {spec.device}", why))
     actions.append(
-        Action(Step.CREATE_KEY, f"create the unlocking key ({key})", "a key exists before a keyslot needs it", provider=key)
+        Action(
+            Step.CREATE_KEY, f"create the unlocking key ({key})", "a key exists before a keyslot needs it", provider=key
+        )
     )
     actions.append(Action(Step.PIN, "record the device's identity", "the same device is demanded from now on"))
     actions.append(Action(Step.FORMAT, f"format {_named(spec, seen)} as LUKS2", why, destructive=True))
@@ -107,13 +126,13 @@ def _named(spec: VolumeSpec, seen: Observation) -> str:
     return f"{seen.device.node} ({f'serial {identity.serial}, ' if identity.serial else ''}{size})"
 
 
-def _enrolling(
-    spec: VolumeSpec, seen: Observation, owned: Ownership, *, can_hand_over_recovery: bool
-) -> list[Action]:
+def _enrolling(spec: VolumeSpec, seen: Observation, owned: Ownership, *, can_hand_over_recovery: bool) -> list[Action]:
     header = seen.header if owned is Ownership.OURS else None
     primary = _first_source(spec)
     actions = []
-    if not _described(header, primary):
+    fresh = header is None or not any(token.provider and token.keyslots for token in header.tokens)
+    if fresh:
+        _refuse_key_of_another_provider(spec, seen, owned, primary)
         actions.append(
             Action(
                 Step.WRITE_TOKEN, f"write into the header that {primary} opens it",
@@ -127,7 +146,7 @@ def _enrolling(
                 actions.append(
                     Action(Step.ENROL_TPM2, f"enrol the TPM (PCR {pcrs})", "the volume lists tpm2", provider=provider)
                 )
-        elif provider is not primary and not _described(header, provider):
+        elif not (fresh and provider is primary) and not _described(header, provider):
             actions.append(
                 Action(Step.ENROL_KEY, f"enrol a key of {provider}", f"the volume lists {provider}", provider=provider)
             )
@@ -139,6 +158,22 @@ def _enrolling(
             )
         )  # fmt: skip
     return actions
+
+
+def _refuse_key_of_another_provider(
+    spec: VolumeSpec, seen: Observation, owned: Ownership, primary: ProviderKind
+) -> None:
+    """A token must not name another provider than the one whose key the format used."""
+    unfinished = current_operation(seen)
+    if owned is not Ownership.OURS or unfinished is None:
+        return
+    created = {name for name in unfinished.steps_begun if name.startswith(f"{Step.CREATE_KEY}:")}
+    if f"{Step.CREATE_KEY}:{primary}" not in created:
+        used = ", ".join(name.partition(":")[2] for name in sorted(created)) or "another provider"
+        raise UnfinishedOperationError(
+            f"{spec.name} was formatted with a key of {used}, and now {primary} comes first in its configuration.",
+            resolution=f"Put {used} first until `volward apply` has ended; then change it.",
+        )
 
 
 def _first_source(spec: VolumeSpec) -> ProviderKind:
@@ -161,8 +196,11 @@ def _opening(spec: VolumeSpec, seen: Observation, owned: Ownership) -> list[Acti
     actions = []
     if seen.mapping.state is MappingState.ABSENT:
         actions.append(Action(Step.OPEN, f"open it as {spec.mapping_path}", "it is closed"))
-    if owned is not Ownership.OURS or _file_system_is_pending(seen):
+    pending = _file_system_is_pending(seen)
+    if pending:
+        refuse_other_identity(spec, seen, present_device(spec, seen))
         _refuse_file_system_of_others(spec, seen)
+    if pending or owned is not Ownership.OURS:
         actions.append(
             Action(
                 Step.MAKE_FILE_SYSTEM, f"make an {spec.file_system} file system",
@@ -176,20 +214,28 @@ def _opening(spec: VolumeSpec, seen: Observation, owned: Ownership) -> list[Acti
 
 def _file_system_is_pending(seen: Observation) -> bool:
     """Only the operation that formatted the device may make its file system."""
-    unfinished = seen.unfinished
+    unfinished = current_operation(seen)
     return (
         unfinished is not None
+        and seen.header is not None
+        and seen.header.uuid == unfinished.luks_uuid
         and Step.FORMAT in unfinished.steps_done
         and Step.MAKE_FILE_SYSTEM not in unfinished.steps_done
     )
 
 
 def _refuse_file_system_of_others(spec: VolumeSpec, seen: Observation) -> None:
-    """A mapping that carries anything but our own half-made file system is never made anew."""
-    if seen.mapping.state is not MappingState.ACTIVE or seen.mapping_file_system == "":
+    """Only a mapping that this operation opened, unmounted, with nothing but our own half-made file system."""
+    unfinished = current_operation(seen)
+    if seen.mapping.state is not MappingState.ACTIVE or unfinished is None:
         return
-    ours = seen.unfinished.file_system_uuid if seen.unfinished else None
-    if seen.mapping_file_system_uuid != ours:
+    if Step.OPEN not in unfinished.steps_begun or seen.mount is not None:
+        how = "mounted" if seen.mount else "open"
+        raise FileSystemError(
+            f"{spec.mapping_path} is {how}, though volward has not made its file system yet.",
+            resolution=f"Close it (`volward close {spec.name}` names who uses it), then run the same command again.",
+        )
+    if seen.mapping_file_system and seen.mapping_file_system_uuid != unfinished.file_system_uuid:
         raise FileSystemError(
             f"{spec.mapping_path} already carries {seen.mapping_file_system} ({seen.mapping_file_system_uuid}).",
             resolution="volward did not make it and leaves it alone. Close the volume and find out whose it is.",
@@ -202,9 +248,17 @@ def _refuse_other_file_system(spec: VolumeSpec, seen: Observation) -> None:
             f"What {spec.mapping_path} carries cannot be read.",
             resolution="Look at `dmesg`: the disk below may have errors.",
         )
+    if not seen.mapping_file_system:
+        raise FileSystemError(
+            f"{spec.mapping_path} carries no file system that blkid knows.",
+            resolution=(
+                "volward makes one only while it provisions. If the volume never held data (`volward abort`), make it "
+                f"yourself: `mkfs.{spec.file_system} {spec.mapping_path}`; else look at `dmesg` and at your backups."
+            ),
+        )
     if seen.mapping_file_system != spec.file_system:
         raise FileSystemError(
-            f"{spec.mapping_path} carries {seen.mapping_file_system or 'no file system'}, not {spec.file_system}.",
+            f"{spec.mapping_path} carries {seen.mapping_file_system}, not {spec.file_system}.",
             resolution="Correct `file_system` in the configuration; volward does not make one over existing data.",
         )
 
@@ -238,6 +292,11 @@ def mounting(spec: VolumeSpec, seen: Observation, goal: Goal) -> list[Action]:
                 "nothing can be written below it while the volume is away",
             )
         )  # fmt: skip
+    if goal is Goal.OPEN and state is not MountPointState.MOUNTED and seen.mount_unit is MountUnitState.ABSENT:
+        raise UnfinishedOperationError(
+            f"The mount unit of {spec.name} is missing.",
+            resolution=f"`volward apply {spec.name}` writes it anew; it destroys nothing.",
+        )
     if goal is Goal.PROVISION and seen.mount_unit is not MountUnitState.CURRENT:
         changed = "is missing" if seen.mount_unit is MountUnitState.ABSENT else "differs from the configuration"
         actions.append(Action(Step.WRITE_UNITS, "write the mount unit and the consumers' drop-ins", f"it {changed}"))
@@ -258,6 +317,6 @@ def _refuse_foreign_mount(spec: VolumeSpec, seen: Observation) -> None:
         )
 
 
-def _all_there(spec: VolumeSpec, seen: Observation, goal: Goal) -> str:
+def _all_there(spec: VolumeSpec, goal: Goal) -> str:
     done = "provisioned, open and mounted" if goal is Goal.PROVISION else "open and mounted"
     return f"{spec.name} is {done} at {spec.mount_point}"

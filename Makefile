@@ -1,0 +1,80 @@
+# Every target is idempotent, works from a clean checkout, and says what it installs.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+COVERAGE := $(BIN)/coverage
+
+.PHONY: help
+help: ## List everything that make can do here
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: lab ## Show the main job in a virtual host: three databases on encrypted volumes, across a reboot
+	@$(PYTHON) -m tests.lab.demo
+
+.PHONY: test
+test: tools $(VENV)/installed lint unit host-tests coverage ## Everything: lint, types, unit tests, and the tests on a real kernel
+	@echo "make test: everything passed"
+
+.PHONY: test-full
+test-full: tools $(VENV)/installed lab ## The long matrices too (hours); writes their counts to docs/reference/matrix.md
+	$(BIN)/pytest tests --full
+
+.PHONY: lint
+lint: $(VENV)/installed ## Style, types and the layers of the architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: unit
+unit: $(VENV)/installed ## The fast, pure tests
+	@rm -rf .coverage-data
+	$(COVERAGE) run -m pytest tests/unit
+
+.PHONY: host-tests
+host-tests: $(VENV)/installed lab ## The tests on a real kernel, in the virtual host
+	VOLWARD_COVERAGE=1 $(BIN)/pytest tests/host tests/faults
+
+.PHONY: coverage
+coverage: ## Coverage of agent/ by unit tests and virtual host together, with its thresholds
+	$(COVERAGE) combine --keep --quiet .coverage-data
+	$(COVERAGE) report --skip-empty --fail-under=90
+	$(COVERAGE) report --include='agent/volward/plan/*,agent/volward/verify.py,agent/volward/journal.py,agent/volward/secret.py' --fail-under=100
+
+.PHONY: bench
+bench: $(VENV)/installed lab ## The speeds that volward claims, each a comparison inside one run
+	$(BIN)/python tests/bench/help.py
+	$(BIN)/python tests/bench/status.py
+	$(BIN)/python tests/bench/open.py
+
+.PHONY: tools
+tools: ## Install what the tests and the virtual host need from Debian (apt; root)
+	@$(PYTHON) -m tests.lab tools
+
+.PHONY: lab
+lab: tools ## Build the virtual host, if it is not cached
+	@$(PYTHON) -m tests.lab build
+
+.PHONY: lab-shell
+lab-shell: lab ## A shell in a fresh virtual host with spare disks, to look around by oneself
+	@$(PYTHON) -m tests.lab shell
+
+.PHONY: format
+format: $(VENV)/installed ## Rewrite the sources in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: clean
+clean: ## Remove what the other targets made in this checkout
+	rm -rf $(VENV) .coverage-data .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+
+$(VENV)/installed: pyproject.toml | tools
+	@echo "Installing volward with its development tools into $(VENV) (pip)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

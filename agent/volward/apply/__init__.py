@@ -1,0 +1,50 @@
+"""apply: does one action, the only part of volward that changes the host.
+
+Each action looks again at its own precondition in the last moment, since the plan may be minutes old, and
+has an audit record of intent before it and of outcome after it. A mutation is never retried.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from volward import audit
+from volward.apply import device, keys, volume
+from volward.apply.work import RecoveryDelivery, Work
+from volward.errors import VolwardError
+from volward.model import Action, Step
+
+__all__ = ["RecoveryDelivery", "Work", "apply"]
+
+_STEPS: Mapping[Step, Callable[[Action, Work], None]] = MappingProxyType(
+    {
+        Step.CREATE_FILE: device.create_file,
+        Step.CREATE_KEY: keys.create_key,
+        Step.PIN: device.pin,
+        Step.FORMAT: device.format_luks2,
+        Step.WRITE_TOKEN: keys.write_token,
+        Step.ENROL_KEY: keys.enrol_key,
+        Step.ENROL_TPM2: keys.enrol_tpm2,
+        Step.ENROL_RECOVERY: keys.enrol_recovery,
+        Step.CLAIM_SCRATCH: device.claim_scratch,
+        Step.CLOSE: volume.close,
+        Step.OPEN: volume.open_mapping,
+        Step.MAKE_FILE_SYSTEM: volume.make_file_system,
+        Step.SEAL_MOUNT_POINT: volume.seal_mount_point,
+        Step.WRITE_UNITS: volume.write_units,
+        Step.MOUNT: volume.mount_volume,
+        Step.SWAP_ON: volume.swap_on,
+        Step.PREPARE_STORE: volume.prepare_store,
+    }
+)
+
+
+def apply(action: Action, work: Work) -> None:
+    """Do one action. Raises the VolwardError that says why it was not done, or what is left to do."""
+    name = work.spec.name
+    audit.record(action.name, name, audit.Outcome.INTENT, f"{name}: {action.what} ({action.reason})")
+    try:
+        _STEPS[action.step](action, work)
+    except VolwardError as error:
+        audit.record(action.name, name, audit.Outcome.FAILED, f"{name}: {error}", code=error.code)
+        raise
+    audit.record(action.name, name, audit.Outcome.DONE, f"{name}: {action.what}: done")

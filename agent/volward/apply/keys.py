@@ -1,0 +1,256 @@
+"""The actions on keys: create, enrol, describe in the header, and open through the chain of providers.
+
+A key is in its store, read back and compared, before any keyslot depends on it (rule 3). Nothing here removes
+a keyslot.
+"""
+
+from pathlib import Path
+
+from volward import audit
+from volward.apply.work import Work
+from volward.errors import BugError, DamagedHeaderError, KeyRejectedError
+from volward.host import block, cryptsetup, header
+from volward.host.cryptsetup import Argon2id, Pbkdf2
+from volward.keys import chain, header_token, providers, recovery
+from volward.keys.chain import Failure, Patience
+from volward.keys.header_token import HeaderToken
+from volward.keys.source import KEY_BYTES, KeyRef, KeySource, TokenOpener
+from volward.model import Action, Device, Header, Presence, ProviderKind, Token
+from volward.secret import SecretBytes
+
+KEYSLOTS = 32  # of a LUKS2 header
+
+
+def create_key(action: Action, work: Work) -> None:
+    """Create the volume's key in its store, or adopt the one that an earlier run created; keep it in hand."""
+    kind = _provider(action)
+    source = providers.source(kind, work.spec)
+    ref = source.create(source.first_ref(work.spec.name), adopt=True, deadline_seconds=work.deadline_seconds)
+    work.take(kind, source.read(ref, deadline_seconds=work.deadline_seconds))
+
+
+def write_token(action: Action, work: Work) -> None:
+    """Write into the header which key opens it. The key is shown to open its keyslot first."""
+    kind = _provider(action)
+    node = _device(work).node
+    present = _header(node)
+    key = _key_of(kind, work)
+    keyslot = _keyslot_of(node, present, key)
+    if keyslot is None:
+        raise KeyRejectedError(
+            f"The key of {kind} opens no keyslot of {work.spec.name}.",
+            resolution=f"Nothing was changed. `volward status {work.spec.name}` lists the keyslots.",
+        )
+    _describe(node, work, kind, key, keyslot)
+
+
+def enrol_key(action: Action, work: Work) -> None:
+    """Enrol the key of one more provider; a keyslot that its key opens already is used as it is."""
+    kind = _provider(action)
+    source = providers.source(kind, work.spec)
+    ref = source.create(source.first_ref(work.spec.name), adopt=True, deadline_seconds=work.deadline_seconds)
+    key = work.take(kind, source.read(ref, deadline_seconds=work.deadline_seconds))
+    _enrol(work, kind, key, interactive=source.interactive)
+
+
+def enrol_tpm2(action: Action, work: Work) -> None:
+    """Enrol the TPM and have it open its keyslot once (rule 3 for a provider that shows no bytes)."""
+    del action
+    node = _device(work).node
+    opener = providers.opener(work.spec)
+    existing, _ = existing_key(node, work)
+    work.remarks += opener.enrol(node, existing)
+    tokens = [token for token in _header(node).tokens if token.type == opener.token_type]
+    if not any(opener.test(node, token) for token in tokens):
+        raise KeyRejectedError(
+            f"The TPM was enrolled for {work.spec.name}, yet it does not open its keyslot.",
+            resolution="The other keys still open the volume. Look at `journalctl -k` for TPM messages.",
+        )
+
+
+def enrol_recovery(action: Action, work: Work) -> None:
+    """Make a recovery key, hand it over, and enrol it only once its owner has it."""
+    del action
+    if work.recovery is None:
+        raise BugError("A recovery key was planned that nobody could see.", resolution="Please report it.")
+    with recovery.generate() as key:
+        work.recovery.hand_over(work.spec.name, key)
+        _enrol(work, ProviderKind.RECOVERY, key, interactive=True)
+
+
+def open_through_chain(device: Device, work: Work) -> None:
+    """Open the mapping by the first provider that can; what failed before it is kept as the reasons."""
+    held = next(iter(work.keys.items()), None)
+    if held is not None:
+        kind, key = held
+        cryptsetup.open(device.node, work.spec.mapping_name, key=key, keyslot=None, discard=work.spec.discard)
+        work.opened_by = str(kind)
+        return
+    node, name, discard = device.node, work.spec.mapping_name, work.spec.discard
+    outcome = chain.open_volume(
+        work.spec.name,
+        _chain(work),
+        _header(node),
+        open_by_key=lambda key, keyslot: cryptsetup.open(node, name, key=key, keyslot=keyslot, discard=discard),
+        open_by_token=lambda opener, token: opener.open(node, name, token, discard=discard),
+        on_denied_stop=work.spec.on_denied_stop,
+        patience=Patience(work.deadline_seconds),
+        alert=lambda failure: _alert(work, failure),
+    )
+    work.opened_by = str(outcome.opened_by)
+    work.degraded = tuple(str(failure) for failure in outcome.failures)
+
+
+def existing_key(node: Path, work: Work) -> tuple[SecretBytes, int]:
+    """Return a key that opens the volume and its keyslot; it stays in hand and is wiped with the work.
+
+    Raises NoOpenerError with what each provider said.
+    """
+    present = _header(node)
+    for key in work.keys.values():
+        keyslot = _keyslot_of(node, present, key)
+        if keyslot is not None:
+            return key, keyslot
+    sources = [provider for provider in _chain(work) if not isinstance(provider, TokenOpener)]
+    taken: list[SecretBytes] = []
+
+    def take(key: SecretBytes, keyslot: int | None) -> None:
+        if not cryptsetup.test_key(node, key, keyslot=keyslot):
+            raise KeyRejectedError("The key opens no keyslot.", resolution="Try another provider.")
+        with key.view() as view:
+            taken.append(SecretBytes(view))
+
+    outcome = chain.open_volume(
+        work.spec.name,
+        sources,
+        present,
+        open_by_key=take,
+        open_by_token=_no_token,
+        patience=Patience(work.deadline_seconds),
+        alert=lambda failure: _alert(work, failure),
+    )
+    key = work.take(outcome.opened_by, taken[0])
+    keyslot = _keyslot_of(node, present, key) if outcome.keyslot is None else outcome.keyslot
+    if keyslot is None:
+        raise BugError("A key opened a volume and none of its keyslots.", resolution="Please report it.")
+    return key, keyslot
+
+
+def _no_token(opener: TokenOpener, token: Token) -> None:
+    raise BugError(f"{opener.provider} was asked for bytes (token {token.number}).", resolution="Please report it.")
+
+
+def _alert(work: Work, failure: Failure) -> None:
+    audit.record(
+        "key-denied", work.spec.name, audit.Outcome.ALERT, f"{work.spec.name}: {failure}", provider=failure.provider
+    )
+
+
+def _chain(work: Work) -> tuple[KeySource | TokenOpener, ...]:
+    if work.ask_recovery:
+        return (providers.source(ProviderKind.RECOVERY, work.spec),)
+    return providers.chain_of(work.spec)
+
+
+def _enrol(work: Work, kind: ProviderKind, key: SecretBytes, *, interactive: bool) -> None:
+    """Add a keyslot for ``key``, prove that it opens it, and describe it in the header."""
+    node = _device(work).node
+    existing, existing_keyslot = existing_key_but(kind, node, work)
+    present = _header(node)
+    keyslot = _keyslot_of(node, present, key)
+    if keyslot is None:
+        keyslot = _free_keyslot(present, work)
+        profile = work.spec.recovery
+        kdf = Argon2id(profile.memory_kib, profile.iterations, profile.lanes) if interactive else Pbkdf2()
+        cryptsetup.add_key(
+            node, existing=existing, existing_keyslot=existing_keyslot, new=key, keyslot=keyslot, kdf=kdf
+        )
+        if not cryptsetup.test_key(node, key, keyslot=keyslot):
+            raise KeyRejectedError(
+                f"A keyslot was added for {kind}, yet its key does not open it.",
+                resolution="The other keys still open the volume. Look at `dmesg`, then run the same command again.",
+            )
+    _describe(node, work, kind, key, keyslot)
+
+
+def existing_key_but(kind: ProviderKind, node: Path, work: Work) -> tuple[SecretBytes, int]:
+    """Return a key of another provider, to authorise enrolling ``kind``."""
+    mine = work.keys.pop(kind, None)
+    try:
+        return existing_key(node, work)
+    finally:
+        if mine is not None:
+            work.keys[kind] = mine
+
+
+def _describe(node: Path, work: Work, kind: ProviderKind, key: SecretBytes, keyslot: int) -> None:
+    token = HeaderToken(
+        volume=work.spec.name,
+        ref=_ref(kind, work),
+        keyslots=(keyslot,),
+        fingerprint=header_token.fingerprint(key) if len(key) == KEY_BYTES and not _typed(kind) else "",
+        confirmed=True if kind is ProviderKind.RECOVERY else None,
+    )
+    cryptsetup.import_token(node, header_token.build(token), number=None)
+    written = header_token.of_provider(_header(node), kind)
+    if not any(keyslot in content.keyslots for content in written):
+        raise DamagedHeaderError(
+            f"A token for {kind} was written to {node}, yet the header does not show it.",
+            resolution="Run the same command again.",
+        )
+
+
+def _ref(kind: ProviderKind, work: Work) -> KeyRef:
+    return providers.source(kind, work.spec).first_ref(work.spec.name)
+
+
+def _typed(kind: ProviderKind) -> bool:
+    """A person's passphrase has no fingerprint: it would be a way around Argon2id."""
+    return kind in (ProviderKind.PROMPT, ProviderKind.RECOVERY)
+
+
+def _key_of(kind: ProviderKind, work: Work) -> SecretBytes:
+    if kind in work.keys:
+        return work.keys[kind]
+    source = providers.source(kind, work.spec)
+    ref = source.first_ref(work.spec.name)
+    return work.take(kind, source.read(ref, deadline_seconds=work.deadline_seconds))
+
+
+def _keyslot_of(node: Path, present: Header, key: SecretBytes) -> int | None:
+    """Find the keyslot that a key opens: by key and not by number, since re-encryption renumbers them."""
+    if not cryptsetup.test_key(node, key, keyslot=None):
+        return None
+    numbers = [keyslot.number for keyslot in present.keyslots]
+    return next((number for number in numbers if cryptsetup.test_key(node, key, keyslot=number)), None)
+
+
+def _free_keyslot(present: Header, work: Work) -> int:
+    used = {keyslot.number for keyslot in present.keyslots}
+    free = next((number for number in range(KEYSLOTS) if number not in used), None)
+    if free is None:
+        raise KeyRejectedError(
+            f"All {KEYSLOTS} keyslots of {work.spec.name} are in use.",
+            resolution=f"`cryptsetup luksDump {work.spec.device}` lists them; remove what nobody needs.",
+        )
+    return free
+
+
+def _device(work: Work) -> Device:
+    return (block.resolve_file if work.spec.is_file else block.resolve)(work.spec.device)
+
+
+def _header(node: Path) -> Header:
+    found = header.read(node)
+    if found.header is None or found.presence is not Presence.PRESENT:
+        raise DamagedHeaderError(
+            f"The LUKS2 header of {node} cannot be read: {found.error or 'there is none'}",
+            resolution="Do not format. `cryptsetup repair` mends one damaged copy from the other.",
+        )
+    return found.header
+
+
+def _provider(action: Action) -> ProviderKind:
+    if action.provider is None:
+        raise BugError(f"The step {action.step} was planned without a provider.", resolution="Please report it.")
+    return action.provider

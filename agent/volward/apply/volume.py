@@ -1,0 +1,171 @@
+"""The actions on an enrolled volume: mapping, file system, mount point, units, mount, store directories."""
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+
+from volward.apply.keys import open_through_chain
+from volward.apply.work import Work
+from volward.errors import DeviceUnknownError, FileSystemError, IdentityError, MappingError, MountPointError
+from volward.host import account, block, cryptsetup, file_system, mapping, marker, mount, swap, systemd
+from volward.model import Action, Device, Directory, Mapping, MappingState, StoreKind
+from volward.secret import SecretBytes
+
+
+def open_mapping(action: Action, work: Work) -> None:
+    """Open the mapping: through the chain of providers, or a scratch device with a random key."""
+    del action
+    device = _resolved(work)
+    if work.spec.store is StoreKind.SCRATCH:
+        _open_scratch(device, work)
+    else:
+        open_through_chain(device, work)
+    work.opened_fresh = True
+    _refuse_unless_mapped(work, device)
+
+
+def close(action: Action, work: Work) -> None:
+    """Close the mapping. Raises BusyError when something uses it."""
+    del action
+    cryptsetup.close(work.spec.mapping_name)
+
+
+def make_file_system(action: Action, work: Work) -> None:
+    """Make the file system, if the mapping is ours and still carries nothing or our own half-made one."""
+    del action
+    spec = work.spec
+    _refuse_unless_mapped(work, _resolved(work))
+    if spec.store is StoreKind.SCRATCH and not work.opened_fresh:
+        raise MappingError(
+            f"{spec.mapping_path} was not opened in this operation.",
+            resolution=f"Close it (`volward close {spec.name}`), then run the same command again.",
+        )
+    found = file_system.identify(spec.mapping_path)
+    if found.type and found.uuid != work.file_system_uuid:
+        raise FileSystemError(
+            f"{spec.mapping_path} already carries {found.type} ({found.uuid}).",
+            resolution="volward did not make it and leaves it alone.",
+        )
+    file_system.make(spec.mapping_path, spec.file_system, uuid=work.file_system_uuid, label=spec.name)
+    made = file_system.identify(spec.mapping_path)
+    if made.type != spec.file_system or made.uuid != work.file_system_uuid:
+        raise DeviceUnknownError(
+            f"A file system was made on {spec.mapping_path}, yet {made.type or 'nothing'} is found there.",
+            resolution="Look at `dmesg`, then run the same command again.",
+        )
+
+
+def seal_mount_point(action: Action, work: Work) -> None:
+    """Make the mount point root's, mode 0000 and immutable (rule 6)."""
+    del action
+    mount.create_and_seal(_mount_point(work))
+
+
+def write_units(action: Action, work: Work) -> None:
+    """Write the unit files that differ; the caller reloads systemd once for a whole pass."""
+    del action
+    for unit in systemd.units_of(work.spec):
+        if not unit.current:
+            unit.write()
+
+
+def mount_volume(action: Action, work: Work) -> None:
+    """Have PID 1 start the mount unit. Raises MountPointError when the mount is not there afterwards."""
+    del action
+    where = _mount_point(work)
+    systemd.start(systemd.mount_unit_name(where))
+    there = mount.at(where, mount.table())
+    if there is None or there.number != _mapped(work).number:
+        raise MountPointError(
+            f"systemd started the mount of {work.spec.name}, yet {where} does not show it.",
+            resolution=f"Look at `systemctl status {systemd.mount_unit_name(where)}` and `findmnt {where}`.",
+        )
+
+
+def swap_on(action: Action, work: Work) -> None:
+    """Use the mapping as swap."""
+    del action
+    swap.on(work.spec.mapping_path)
+
+
+def prepare_store(action: Action, work: Work) -> None:
+    """Give the store its directories. Only on the real mount; an existing directory keeps its content."""
+    del action
+    root = _mount_point(work)
+    there = mount.at(root, mount.table())
+    if there is None or there.number != _mapped(work).number:
+        raise MountPointError(f"{root} is not the mounted volume.", resolution="Run `volward open` first.")
+    for entry in work.spec.directories:
+        _make_directory(root, entry)
+
+
+def _make_directory(root: Path, wanted: Directory) -> None:
+    """Create or mend one directory without ever following a symbolic link out of the volume."""
+    uid, gid = account.ids(wanted)
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in Path(wanted.path).parts:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(part, 0o700, dir_fd=descriptor)
+            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor)
+            os.fsync(descriptor)
+            os.close(descriptor)
+            descriptor = inner
+        found = os.fstat(descriptor)
+        if (found.st_uid, found.st_gid) != (uid, gid):
+            os.fchown(descriptor, uid, gid)
+        if stat.S_IMODE(found.st_mode) != wanted.mode:
+            os.fchmod(descriptor, wanted.mode)
+        os.fsync(descriptor)
+    except (NotADirectoryError, OSError) as error:
+        raise MountPointError(
+            f"{root / wanted.path} cannot be prepared: {error.strerror}.",
+            resolution="Something else is in its place; move it away, then run the same command again.",
+        ) from error
+    finally:
+        os.close(descriptor)
+
+
+def _open_scratch(device: Device, work: Work) -> None:
+    if marker.read(device.node) != work.luks_uuid:
+        raise IdentityError(
+            f"{device.node} does not carry the scratch marker of {work.spec.name}.",
+            resolution="It was left alone. Run `volward status` to see which device is there.",
+        )
+    cipher = work.spec.cipher
+    with SecretBytes.random(cipher.key_bits // 8) as key:
+        cryptsetup.open_plain(
+            device.node,
+            work.spec.mapping_name,
+            offset_bytes=marker.DATA_OFFSET_BYTES,
+            size_bytes=(device.identity.size_bytes - marker.DATA_OFFSET_BYTES) // 4096 * 4096,
+            key=key,
+            cipher=cipher.cipher,
+            key_bits=cipher.key_bits,
+            sector_size_bytes=512,
+        )
+
+
+def _resolved(work: Work) -> Device:
+    return (block.resolve_file if work.spec.is_file else block.resolve)(work.spec.device)
+
+
+def _mapped(work: Work) -> Mapping:
+    scratch = work.spec.store is StoreKind.SCRATCH
+    return mapping.of_volume(work.spec, None if scratch else work.luks_uuid, _resolved(work))
+
+
+def _refuse_unless_mapped(work: Work, device: Device) -> None:
+    found = _mapped(work)
+    if found.state is not MappingState.ACTIVE:
+        raise MappingError(
+            f"The mapping {work.spec.mapping_name} is {found.state} on {device.node}: {found.detail}",
+            resolution="`volward status` shows what is there now.",
+        )
+
+
+def _mount_point(work: Work) -> Path:
+    if work.spec.mount_point is None:
+        raise AssertionError("only swap has no mount point, and no such action is planned for it")
+    return work.spec.mount_point

@@ -1,0 +1,77 @@
+"""What the actions of one operation share: the wish, the UUIDs to be used, and the keys in hand."""
+
+import uuid
+from dataclasses import dataclass, field
+from typing import Protocol, Self
+
+from volward.errors import BugError
+from volward.model import DeviceClass, Identity, Observation, ProviderKind, Step, VolumeSpec
+from volward.secret import SecretBytes
+
+
+class RecoveryDelivery(Protocol):
+    """How a recovery key reaches its owner before it is enrolled."""
+
+    def hand_over(self, volume: str, recovery_key: SecretBytes) -> None:
+        """Show or send the key and have it confirmed. Raises VolwardError when it was not confirmed."""
+
+
+@dataclass
+class Work:
+    """One operation's shared state. A context manager: its keys are wiped when it ends."""
+
+    spec: VolumeSpec
+    luks_uuid: str
+    file_system_uuid: str
+    identity: Identity  # as planned; of a file: volume without a file the one that it is going to have
+    resumes_format: bool = False  # the journal shows our own unfinished format of this identity
+    overwrite: bool = False  # the owner typed the device's identity
+    recovery: RecoveryDelivery | None = None
+    ask_recovery: bool = False  # open with a typed recovery key instead of the configured providers
+    deadline_seconds: float = 60.0
+    opened_fresh: bool = False  # the mapping was created in this operation
+    opened_by: str = ""
+    remarks: tuple[str, ...] = ()  # of providers, for the person who runs it
+    degraded: tuple[str, ...] = ()  # what failed before another provider opened it
+    keys: dict[ProviderKind, SecretBytes] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def on(cls, spec: VolumeSpec, seen: Observation) -> Self:
+        """Begin work on what was seen: the journal's UUIDs go on, else the device's own, else new ones."""
+        unfinished = seen.unfinished
+        present = seen.header.uuid if seen.header else seen.scratch_uuid
+        return cls(
+            spec,
+            luks_uuid=unfinished.luks_uuid if unfinished else present or str(uuid.uuid4()),
+            file_system_uuid=unfinished.file_system_uuid if unfinished else str(uuid.uuid4()),
+            identity=seen.device.identity if seen.device else _identity_to_be(spec),
+            resumes_format=bool(unfinished and unfinished.step_begun == Step.FORMAT),
+        )
+
+    def primary_key(self) -> SecretBytes:
+        """Return the key that the header is made with; CREATE_KEY put it here."""
+        for provider in self.spec.providers:
+            if provider in self.keys:
+                return self.keys[provider]
+        raise BugError("A format was planned without a key.", resolution="Please report it.")
+
+    def take(self, provider: ProviderKind, key: SecretBytes) -> SecretBytes:
+        """Keep a key in hand until the work ends, and return it; one that was there before is wiped."""
+        before = self.keys.get(provider)
+        if before is not None:
+            before.wipe()
+        self.keys[provider] = key
+        return key
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        for secret in self.keys.values():
+            secret.wipe()
+        self.keys.clear()
+
+
+def _identity_to_be(spec: VolumeSpec) -> Identity:
+    """A file: volume's identity is known before its file is made."""
+    return Identity(DeviceClass.FILE, spec.file_size_bytes or 0, path=str(spec.device))

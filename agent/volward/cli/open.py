@@ -1,0 +1,53 @@
+"""`volward open`: open and mount provisioned volumes; also what the boot runs."""
+
+import click
+
+from volward.cli.context import Context, pass_context
+from volward.cli.privilege import demand_device_mapper, demand_root
+
+
+@click.command("open")
+@click.argument("volumes", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All volumes that are to be open after the boot.")
+@click.option("--recovery", is_flag=True, help="Ask for the recovery key instead of the configured providers.")
+@click.option(
+    "--timeout",
+    "deadline_seconds",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long an unreachable key provider is tried.",
+)
+@pass_context
+def open_(context: Context, volumes: tuple[str, ...], every: bool, recovery: bool, deadline_seconds: float) -> int:
+    """Open and mount volumes, side by side. Never formats anything."""
+    demand_root("open")
+    if not volumes and not every:
+        raise click.UsageError("Name the volumes to open, or say --all.")
+    from volward.cli.interruption import Interruption
+    from volward.cli.steps import StepPrinter
+    from volward.operations.open import open_volumes
+
+    interruption = Interruption()
+    specs = [spec for spec in context.select(volumes) if volumes or spec.open_at_boot]
+    demand_device_mapper()
+    with interruption.watched():
+        opened = open_volumes(
+            specs,
+            StepPrinter(interruption, side_by_side=len(specs) > 1),
+            deadline_seconds=deadline_seconds,
+            ask_recovery=recovery,
+        )
+    status = 0
+    for one in opened:
+        if one.error:
+            status = status or int(one.error.exit_status)
+            context.note(f"{one.volume}: {one.error.what}\n  {one.error.resolution} ({one.error.code})")
+        elif one.plan and not one.plan.actions:
+            context.print(f"{one.volume}: nothing to do, because {one.plan.nothing_because}")
+        else:
+            context.print(f"{one.volume}: open and mounted" + (f" (key: {one.opened_by})" if one.opened_by else ""))
+        for reason in one.degraded:
+            context.note(f"  degraded: {reason}")
+    return status

@@ -1,0 +1,1 @@
+"""Keys: the two protocols, the chain, and one file for each provider."""

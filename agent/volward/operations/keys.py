@@ -1,0 +1,84 @@
+"""Key work on one volume outside provisioning: export the unlocking key, test or enrol a recovery key."""
+
+from dataclasses import dataclass
+
+from volward import audit, lock
+from volward.apply import RecoveryDelivery, Work, apply
+from volward.apply.keys import existing_key
+from volward.errors import DamagedHeaderError, DeviceUnknownError
+from volward.host import cryptsetup
+from volward.keys import providers
+from volward.model import Action, Header, Observation, ProviderKind, Step, VolumeSpec
+from volward.observe import observe
+from volward.plan.device import present_device
+from volward.secret import SecretBytes
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """An unlocking key that was shown to open its keyslot, with where it came from."""
+
+    key: SecretBytes
+    provider: ProviderKind
+    keyslot: int
+
+
+def export_key(spec: VolumeSpec, *, deadline_seconds: float) -> Exported:
+    """Return the key that opens the volume, from the first KeySource that has it; the caller wipes it.
+
+    Raises NoOpenerError, KeyDeniedError, DamagedHeaderError.
+    """
+    with lock.held(spec.name):
+        seen = observe(spec)
+        node = present_device(spec, seen).node
+        audit.record("key-export", spec.name, audit.Outcome.INTENT, f"{spec.name}: the unlocking key is exported")
+        with Work.on(spec, seen) as work:
+            work.deadline_seconds = deadline_seconds
+            key, keyslot = existing_key(node, work)
+            provider = next(kind for kind, held in work.keys.items() if held is key)
+            with key.view() as view:
+                copy = SecretBytes(view)
+        audit.record("key-export", spec.name, audit.Outcome.DONE, f"{spec.name}: the key of {provider} was exported")
+        return Exported(copy, provider, keyslot)
+
+
+def test_recovery_key(spec: VolumeSpec) -> int | None:
+    """Ask for the recovery key and return the keyslot that it opens, None when it opens none.
+
+    Changes nothing. Raises NoTerminalError, RecoveryKeyFormatError, DamagedHeaderError.
+    """
+    seen = observe(spec)
+    node = present_device(spec, seen).node
+    header = _header(spec, seen)
+    source = providers.source(ProviderKind.RECOVERY, spec)
+    with source.read(source.first_ref(spec.name), deadline_seconds=0.0) as key:
+        numbers = [keyslot.number for keyslot in header.keyslots]
+        return next((number for number in numbers if cryptsetup.test_key(node, key, keyslot=number)), None)
+
+
+def enrol_recovery_key(spec: VolumeSpec, delivery: RecoveryDelivery, *, deadline_seconds: float) -> None:
+    """Make a recovery key, hand it over, and enrol it; earlier ones stay. Raises what the action raises."""
+    with lock.held(spec.name):
+        seen = observe(spec)
+        _header(spec, seen)
+        action = Action(
+            Step.ENROL_RECOVERY, "enrol a recovery key", "its owner asked for it", provider=ProviderKind.RECOVERY
+        )
+        with Work.on(spec, seen) as work:
+            work.recovery, work.deadline_seconds = delivery, deadline_seconds
+            apply(action, work)
+
+
+def _header(spec: VolumeSpec, seen: Observation) -> Header:
+    present_device(spec, seen)
+    if seen.header is None:
+        raise DamagedHeaderError(
+            f"{spec.device} has no LUKS2 header that can be read: {seen.header_error or 'there is none'}",
+            resolution=f"`volward status {spec.name}` shows what is there.",
+        )
+    if seen.pin is not None and seen.pin.luks_uuid != seen.header.uuid:
+        raise DeviceUnknownError(
+            f"{spec.device} is not the device pinned for {spec.name}.",
+            resolution=f"`volward repin {spec.name}` settles it, if that is on purpose.",
+        )
+    return seen.header

@@ -1,0 +1,84 @@
+"""open: mapping and mount of volumes that are provisioned, in parallel. Never destructive, needs no terminal.
+
+Not journaled, so that a full root disk does not keep a volume closed: each step shows on the host itself, and
+running it again takes up where it stopped.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from volward import audit, lock
+from volward.apply import Work, apply
+from volward.errors import InterruptedRunError, VerificationError, VolwardError
+from volward.model import Plan, ProviderKind, VolumeSpec
+from volward.observe import observe
+from volward.operations.provision import Watcher, plan_for
+from volward.plan import Goal
+from volward.verify import verify
+
+_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Opened:
+    """How opening ended for one volume: the provider that opened it, or the error."""
+
+    volume: str
+    plan: Plan | None
+    opened_by: str = ""
+    degraded: tuple[str, ...] = ()
+    error: VolwardError | None = None
+
+
+def open_volumes(
+    specs: Sequence[VolumeSpec], watcher: Watcher, *, deadline_seconds: float, ask_recovery: bool = False
+) -> tuple[Opened, ...]:
+    """Open and mount volumes side by side; an outcome a volume, in the order given.
+
+    ``deadline_seconds`` bounds how long an unreachable provider is waited for. With ``ask_recovery`` the
+    recovery key is asked for on the terminal in place of the configured providers.
+    """
+
+    def one(spec: VolumeSpec) -> Opened:
+        return _open(spec, watcher, deadline_seconds, ask_recovery)
+
+    if len(specs) < 2 or ask_recovery or any(ProviderKind.PROMPT in spec.providers for spec in specs):
+        return tuple(map(one, specs))  # questions come one after another, and Ctrl-C reaches the main thread alone
+    with ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(specs))) as pool:
+        return tuple(pool.map(one, specs))
+
+
+def _open(spec: VolumeSpec, watcher: Watcher, deadline_seconds: float, ask_recovery: bool) -> Opened:
+    try:
+        with lock.held(spec.name):
+            return _open_locked(spec, watcher, deadline_seconds, ask_recovery)
+    except VolwardError as error:
+        audit.record("open", spec.name, audit.Outcome.FAILED, f"{spec.name}: {error}", code=error.code)
+        return Opened(spec.name, None, error=error)
+
+
+def _open_locked(spec: VolumeSpec, watcher: Watcher, deadline_seconds: float, ask_recovery: bool) -> Opened:
+    seen = observe(spec)
+    plan = plan_for(spec, seen, Goal.OPEN, can_hand_over_recovery=False)
+    if not plan.actions:
+        return Opened(spec.name, plan)
+    work = Work.on(spec, seen)
+    work.ask_recovery, work.deadline_seconds = ask_recovery, deadline_seconds
+    with work:
+        for action in plan.actions:
+            if watcher.interrupted():
+                raise InterruptedRunError(
+                    f"Interrupted before this step of {spec.name}: {action.what}.",
+                    resolution="Run the same command again; it goes on from there.",
+                )
+            watcher.step(spec.name, action)
+            apply(action, work)
+            watcher.step_done(spec.name, action)
+    found = verify(spec, observe(spec), provisioned=False)
+    if found:
+        raise VerificationError(
+            f"{spec.name} is not open as planned: {'; '.join(map(str, found))}.",
+            resolution=f"`volward status {spec.name}` shows what is there.",
+        )
+    return Opened(spec.name, plan, work.opened_by, work.degraded)
