@@ -17,8 +17,6 @@ from volward.secret import SecretBytes
 
 KEY_BYTES = 64  # of a random unlocking key
 
-_NOTHING: Mapping[str, str] = MappingProxyType({})
-
 
 @dataclass(frozen=True)
 class KeyRef:
@@ -32,7 +30,7 @@ class KeyRef:
     provider: ProviderKind
     name: str
     version: int
-    details: Mapping[str, str] = field(default=_NOTHING, compare=False)
+    details: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), compare=False)
 
     def __str__(self) -> str:
         return f"{self.provider}:{self.name}.v{self.version}"

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.unit.host.recording import Recording
+
 from volward.errors import (
     KeyDeniedError,
     NoSpaceError,

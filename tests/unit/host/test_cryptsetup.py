@@ -3,10 +3,11 @@
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-
 from tests.unit.host.recording import Recording
+
 from volward.errors import (
     BusyError,
     DeviceNotFoundError,
@@ -56,7 +57,7 @@ def test_version(recording: Recording) -> None:
 @pytest.mark.parametrize("said", ["cryptsetup 2.5.0\n", "cryptsetup 1.7\n", "", "veritysetup 2.7.5"])
 def test_an_old_or_strange_version_is_refused(recording: Recording, said: str) -> None:
     recording.answer(stdout=said)
-    with pytest.raises(ToolMissingError, match="2.6 or newer"):
+    with pytest.raises(ToolMissingError, match="or newer"):
         cryptsetup.version()
 
 
@@ -86,24 +87,16 @@ def test_format(recording: Recording, key: SecretBytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keyslot", "discard", "read_only", "middle", "end"),
+    ("options", "middle", "end"),
     [
-        (None, False, False, "", ""),
-        (3, True, False, " --key-slot 3", " --allow-discards"),
-        (0, False, True, " --key-slot 0", " --readonly"),
-        (None, True, True, "", " --allow-discards --readonly"),
+        ({"keyslot": None, "discard": False}, "", ""),
+        ({"keyslot": 3, "discard": True}, " --key-slot 3", " --allow-discards"),
+        ({"keyslot": 0, "discard": False, "read_only": True}, " --key-slot 0", " --readonly"),
+        ({"keyslot": None, "discard": True, "read_only": True}, "", " --allow-discards --readonly"),
     ],
 )
-def test_open(
-    recording: Recording,
-    key: SecretBytes,
-    keyslot: int | None,
-    discard: bool,
-    read_only: bool,
-    middle: str,
-    end: str,
-) -> None:
-    cryptsetup.open(NODE, "volward-a", key=key, keyslot=keyslot, discard=discard, read_only=read_only)
+def test_open(recording: Recording, key: SecretBytes, options: dict[str, Any], middle: str, end: str) -> None:
+    cryptsetup.open(NODE, "volward-a", key=key, **options)
     expected = f"{BY_KEY}{middle} --key-file <64> --keyfile-size 64{end} /dev/vdb volward-a"
     assert recording.calls == [words(expected)]
 

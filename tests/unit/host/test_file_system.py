@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 from tests.unit.host.recording import Recording
+
 from volward.errors import DeviceUnknownError
 from volward.host import file_system
 from volward.host.file_system import FileSystemFound

@@ -86,12 +86,12 @@ def test_a_key_that_does_not_fit_into_a_pipe_is_refused() -> None:
 
 
 def test_no_descriptor_is_left_open(key: SecretBytes) -> None:
-    before = os.listdir("/proc/self/fd")
+    before = len(list(Path("/proc/self/fd").iterdir()))
     run.read(["true", KeyFile(key), KeyFile(key, seekable=True)])
     run.reveal(["echo", "x"]).wipe()
     with pytest.raises(ToolMissingError):
         run.read(["no-such-tool", KeyFile(key)])
-    assert os.listdir("/proc/self/fd") == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_children_with_secrets_leave_no_core_dump(key: SecretBytes) -> None:
