@@ -86,16 +86,17 @@ def lab_snapshot() -> tuple[Image, Snapshot]:
 def host(lab_snapshot: tuple[Image, Snapshot], request: pytest.FixtureRequest) -> Iterator[Host]:
     """A fresh virtual host. Keys that a test adds to `host.secrets` are looked for when it is over."""
     fresh = Host(*lab_snapshot)
+    clean = False
     try:
         if coverage.is_wanted():
             fresh.on_restore.append(coverage.enable)
             coverage.enable(fresh)
         yield fresh
         if fresh.machine.is_on:
-            hits = fresh.secrets_scan(fresh.secrets)
-            assert not hits, "secrets were found in the host:\n" + "\n".join(map(str, hits))
             if coverage.is_wanted():
                 coverage.collect(fresh)
+            hits = fresh.secrets_scan(fresh.secrets)
+            assert not hits, "secrets were found in the host:\n" + "\n".join(map(str, hits))
+        clean = not request.node.stash.get(FAILED, False)
     finally:
-        failed = request.node.stash.get(FAILED, False)
-        fresh.close(keep=failed and os.environ.get("VOLWARD_LAB_KEEP") == "1")
+        fresh.close(keep=not clean and os.environ.get("VOLWARD_LAB_KEEP") == "1")

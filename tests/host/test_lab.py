@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 
 import pytest
+from tests.lab import install_tools
 from tests.lab.host import MIB, Host
+from tests.lab.install_tools import Source
 from tests.lab.ssh import CommandError
 
 CANARY = b"canary-5d0c2f61-of-the-lab"
@@ -173,3 +175,33 @@ def test_the_secrets_scan_looks_at_processes_journal_and_core_dumps(host: Host) 
     assert "environ (sleep)" in places
     assert "journal" in places
     assert "/root/cores/core" in places
+
+
+ONE_LINE = """
+# deb http://commented.example/debian bookworm main
+deb [arch=amd64 signed-by=/usr/share/keyrings/a.gpg] http://one.example/debian bookworm main contrib
+deb-src http://source.example/debian bookworm-backports main
+"""
+DEB822 = """
+Types: deb
+URIs: http://two.example/debian
+Suites: bookworm bookworm-updates
+Components: main
+Signed-By: /usr/share/keyrings/b.gpg
+
+Types: deb
+URIs: http://security.example/debian
+Suites: bookworm-security
+Components: main
+"""
+
+
+def test_apt_sources_are_read_in_both_formats() -> None:
+    one = Source("http://one.example/debian", "/usr/share/keyrings/a.gpg")
+    two = Source("http://two.example/debian", "/usr/share/keyrings/b.gpg")
+    assert install_tools.source_of("bookworm", [ONE_LINE]) == one
+    assert install_tools.source_of("bookworm", [DEB822]) == two
+    assert install_tools.source_of("bookworm-security", [ONE_LINE, DEB822]) == Source(
+        "http://security.example/debian", ""
+    )
+    assert install_tools.source_of("bookworm-backports", [ONE_LINE, DEB822]) is None

@@ -75,7 +75,9 @@ def _memory(hardware: Hardware) -> str:
 
 def _kernel_command_line() -> str:
     # By label: with data disks attached at boot the root disk need not be the first one.
-    return "console=ttyS0 root=LABEL=lab-root rw mitigations=off panic=1 loglevel=4 net.ifnames=0"
+    # Without the bpf security module systemd does not verify its filter for RestrictFileSystems=, 2 s a boot.
+    security = "lsm=landlock,lockdown,yama,integrity,apparmor"
+    return f"console=ttyS0 root=LABEL=lab-root rw mitigations=off panic=1 loglevel=4 net.ifnames=0 {security}"
 
 
 def _root_disk() -> list[str]:

@@ -19,6 +19,7 @@ systemctl mask --quiet \
 	fstrim.timer e2scrub_all.timer e2scrub_reap.service xfs_scrub_all.timer systemd-tmpfiles-clean.timer \
 	lvm2-monitor.service lvm2-lvmpolld.socket dm-event.socket blk-availability.service \
 	mdcheck_start.timer mdcheck_continue.timer mdmonitor-oneshot.timer mdmonitor.service \
+	modprobe@efi_pstore.service modprobe@drm.service \
 	sshd-keygen.service getty@tty1.service serial-getty@ttyS0.service
 # Scanning tools must not assemble what a test put on a disk.
 ln -sf /dev/null /etc/udev/rules.d/64-md-raid-assembly.rules
@@ -46,7 +47,12 @@ if [ -x /bin/busybox ]; then
 	rm -rf "$tree"
 fi
 
-# Looking for btrfs in the initrd loads its module, which measures checksums for two seconds at each boot.
-chmod a-x /usr/share/initramfs-tools/hooks/btrfs 2>/dev/null || true
+# The root disk is a plain one; looking for others in the initrd loads modules that measure checksums for
+# two seconds at each boot.
+for hook in btrfs mdadm lvm2; do
+	if [ -e "/usr/share/initramfs-tools/hooks/$hook" ]; then
+		chmod a-x "/usr/share/initramfs-tools/hooks/$hook"
+	fi
+done
 # Only now: the initrd takes its module list from rootfs/.
 update-initramfs -u -k all
