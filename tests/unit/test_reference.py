@@ -1,0 +1,18 @@
+"""The generated reference pages say what the code says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+def test_the_reference_pages_are_current() -> None:
+    done = subprocess.run(
+        [sys.executable, str(CHECKOUT / "docs/reference/generate.py"), "--check"],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(CHECKOUT / "agent"), "PATH": "/usr/bin:/bin"},
+        check=False,
+    )
+    assert done.returncode == 0, f"run `python docs/reference/generate.py`: {done.stdout}{done.stderr}"
