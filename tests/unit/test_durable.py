@@ -33,25 +33,25 @@ def test_create_never_overwrites(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("write", [durable.replace, durable.create])
 @pytest.mark.parametrize(
-    ("call", "number", "expected"),
+    ("failing", "expected"),
     [
-        ("write", errno.ENOSPC, NoSpaceError),
-        ("fsync", errno.EDQUOT, NoSpaceError),
-        ("write", errno.EIO, OSError),
-        ("open", errno.EROFS, OSError),
+        (("write", errno.ENOSPC), NoSpaceError),
+        (("fsync", errno.EDQUOT), NoSpaceError),
+        (("write", errno.EIO), OSError),
+        (("open", errno.EROFS), OSError),
     ],
 )
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: object, call: str, number: int, expected: type[Exception]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: object, failing: tuple[str, int], expected: type[Exception]
 ) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
 
     def refuse(*_: object) -> int:
-        raise OSError(number, os.strerror(number))
+        raise OSError(failing[1], os.strerror(failing[1]))
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, call, refuse)
+        patch.setattr(os, failing[0], refuse)
         with pytest.raises(expected):
             write(path, b"new")  # type: ignore[operator]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from tests.unit.builders import FILE_SYSTEM_UUID, IDENTITY, UUID
+
 from volward import durable, journal
 from volward.errors import JournalError, NoSpaceError
 from volward.journal import Operation, Record
@@ -193,7 +193,18 @@ def test_unfinished_operations_come_oldest_first_and_by_volume(tmp_path: Path) -
     assert second_only.verb == "rotate"
 
 
+def test_ended_operations_are_still_listed(tmp_path: Path) -> None:
+    first, second = _operation(tmp_path), _operation(tmp_path, volume="redis")
+    first.end("done")
+
+    assert [(r.operation, r.outcome) for r in journal.every(directory=tmp_path)] == [
+        (first.identifier, "done"),
+        (second.identifier, None),
+    ]
+
+
 def test_no_journal_is_no_operation(tmp_path: Path) -> None:
+    assert journal.every(directory=tmp_path / "none") == ()
     assert journal.unfinished(directory=tmp_path / "none") == ()
     assert journal.unfinished_provisioning("pgdata", directory=tmp_path) is None
 
@@ -214,8 +225,9 @@ def test_what_cannot_be_read_is_not_absent(tmp_path: Path) -> None:
     not_a_directory.write_bytes(b"")
     (tmp_path / "provision-pgdata-00000000.journal").mkdir()
 
-    with pytest.raises(JournalError):
-        journal.unfinished(directory=not_a_directory)
+    for listed in (journal.unfinished, journal.every):
+        with pytest.raises(JournalError):
+            listed(directory=not_a_directory)
     with pytest.raises(JournalError):
         journal.unfinished("pgdata", directory=tmp_path)
 

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-
 from tests.unit.builders import HEADER, IDENTITY, MOUNT, SPEC, TO_FORMAT, token, unfinished
+
 from volward.model import (
     IDENTITY_FIELDS,
     MIB,

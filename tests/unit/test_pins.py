@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-
 from tests.unit.builders import IDENTITY, UUID
+
 from volward import pins
 from volward.errors import JournalError
 from volward.model import Pin
@@ -25,9 +25,17 @@ def test_a_pin_comes_back_until_it_is_removed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[]", "{}", '{"identity": {}}', '{"identity": {"device_class": "tape", "size_bytes": 1}, "luks_uuid": ""}']
-    + ['{"identity": {"device_class": "disk", "size_bytes": 1, "colour": "red"}, "luks_uuid": ""}']
-    + ['{"identity": {"device_class": "disk", "size_bytes": 1}}', "\udcff"],
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"identity": {}}',
+        '{"identity": {"device_class": "tape", "size_bytes": 1}, "luks_uuid": ""}',
+        '{"identity": {"device_class": "disk", "size_bytes": 1, "colour": "red"}, "luks_uuid": ""}',
+        '{"identity": {"device_class": "disk", "size_bytes": 1}}',
+        "\udcff",
+    ],
 )
 def test_a_damaged_pin_is_not_taken_for_none(tmp_path: Path, content: str) -> None:
     (tmp_path / "pgdata.json").write_bytes(content.encode(errors="surrogateescape"))

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-
 from tests.unit.builders import AT_BOOT, CLAIMED, HEADER, MOUNT, OPEN, OTHER_UUID, PERFECT, SCRATCH, SPEC, SWAP, token
+
 from volward.model import (
     MappingState,
     MountPointState,
@@ -19,7 +19,9 @@ from volward.verify import verify
 
 ALL = replace(SPEC, providers=(ProviderKind.CREDENTIAL, ProviderKind.TPM2))
 WITH_TPM = replace(HEADER, tokens=(*HEADER.tokens, Token(2, "systemd-tpm2", (2,))))
-OPEN_SCRATCH = replace(CLAIMED, mapping=OPEN, mapping_file_system="ext4", mount=MOUNT, mount_point=MountPointState.MOUNTED)
+OPEN_SCRATCH = replace(
+    CLAIMED, mapping=OPEN, mapping_file_system="ext4", mount=MOUNT, mount_point=MountPointState.MOUNTED
+)
 OPEN_SWAP = replace(CLAIMED, mapping=OPEN, mapping_file_system="swap", swap_active=True)
 
 

@@ -253,7 +253,7 @@ def refuse_unless_blank(spec: VolumeSpec, seen: Observation, device: Device) -> 
     probe = seen.probe
     if probe is None or probe.content is Presence.UNKNOWN:
         raise _not_proven_blank(spec, device, probe)
-    if probe.content is Presence.PRESENT or seen.header_presence is not Presence.ABSENT:
+    if probe.content is Presence.PRESENT or seen.header or seen.header_presence is not Presence.ABSENT:
         found = _listed(probe.findings) or "it has a LUKS2 header"
         raise NotBlankError(
             f"{spec.device} ({device.node}) is not blank: {found}.",

@@ -1,0 +1,180 @@
+"""The unit files that volward writes, word for word, and what it makes of systemctl's answers."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.unit.builders import MOUNT_POINT, SPEC, SWAP
+
+from volward.errors import BusyError, ToolFailedError, ToolTimeoutError, VolwardError
+from volward.host import run, systemd
+from volward.host.systemd import UnitFile
+from volward.model import Directory, StoreKind
+
+
+@pytest.mark.parametrize(
+    ("path", "escaped"),
+    [  # as `systemd-escape --path` prints them
+        ("/", "-"),
+        ("/srv/volward/pgdata", "srv-volward-pgdata"),
+        ("/dev/mapper/volward-pgdata", r"dev-mapper-volward\x2dpgdata"),
+        ("/.hidden/.a", r"\x2ehidden-.a"),
+        ("/a@b+c_d:e", r"a\x40b\x2bc_d:e"),
+        ("/Größe", r"Gr\xc3\xb6\xc3\x9fe"),
+    ],
+)
+def test_paths_are_escaped_as_systemd_does(path: str, escaped: str) -> None:
+    assert systemd.escape_path(Path(path)) == escaped
+    assert systemd.mount_unit_name(Path(path)) == f"{escaped}.mount"
+
+
+def test_a_mount_is_bound_to_its_mapping_and_to_nothing_else(tmp_path: Path) -> None:
+    unit = systemd.mount_unit(
+        "pgdata",
+        what=Path("/dev/mapper/volward-pgdata"),
+        where=MOUNT_POINT,
+        file_system="ext4",
+        options=("noatime", "context=100%"),
+        directory=tmp_path,
+    )
+
+    assert unit.path == tmp_path / "srv-volward-pgdata.mount"
+    assert unit.content == (
+        "# Written by volward for volume pgdata; `volward apply` writes it anew.\n"
+        "[Unit]\n"
+        "Description=Encrypted volume pgdata\n"
+        "DefaultDependencies=no\n"
+        "Conflicts=umount.target\n"
+        "Before=umount.target\n"
+        "BindsTo=dev-mapper-volward\\x2dpgdata.device\n"
+        "After=dev-mapper-volward\\x2dpgdata.device\n"
+        "\n"
+        "[Mount]\n"
+        "What=/dev/mapper/volward-pgdata\n"
+        "Where=/srv/volward/pgdata\n"
+        "Type=ext4\n"
+        "Options=noatime,context=100%%\n"
+    )
+
+
+def test_a_consumer_is_tied_to_the_real_mount(tmp_path: Path) -> None:
+    drop_in = systemd.consumer_drop_in("pgdata", unit="redis.service", mount_point=MOUNT_POINT, directory=tmp_path)
+
+    assert drop_in.path == tmp_path / "redis.service.d" / "50-volward-pgdata.conf"
+    assert drop_in.content.splitlines()[1:] == [
+        "[Unit]",
+        "RequiresMountsFor=/srv/volward/pgdata",
+        "BindsTo=srv-volward-pgdata.mount",
+        "After=srv-volward-pgdata.mount",
+    ]
+
+
+def test_a_closed_volume_is_waited_for_after_the_opening_at_boot(tmp_path: Path) -> None:
+    drop_in = systemd.device_drop_in("pgdata", what=Path("/dev/mapper/volward-pgdata"), directory=tmp_path)
+
+    assert drop_in.path == tmp_path / r"dev-mapper-volward\x2dpgdata.device.d" / "50-volward.conf"
+    assert drop_in.content.splitlines()[1:] == ["[Unit]", "After=volward-open.service", "JobRunningTimeoutSec=10"]
+
+
+def test_a_volume_has_a_mount_a_wait_and_a_drop_in_for_each_consumer_that_is_a_unit() -> None:
+    spec = replace(SPEC, consumers=("postgresql@17-main.service", "container:db"), mount_options=())
+
+    units = systemd.units_of(spec)
+
+    assert [str(unit.path.relative_to(systemd.UNIT_DIRECTORY)) for unit in units] == [
+        "srv-volward-pgdata.mount",
+        r"dev-mapper-volward\x2dpgdata.device.d/50-volward.conf",
+        "postgresql@17-main.service.d/50-volward-pgdata.conf",
+    ]
+    assert "Options=defaults\n" in units[0].content
+    assert systemd.units_of(SWAP) == ()
+
+
+@pytest.mark.parametrize(("store", "let_in"), [(StoreKind.REDIS, True), (StoreKind.DIRECTORY, False)])
+def test_a_consumer_with_a_sandbox_is_let_into_its_directories(store: StoreKind, let_in: bool) -> None:
+    directories = (Directory(".", "root", "root", 0o755), Directory("data", "redis", "redis", 0o700))
+    spec = replace(SPEC, store=store, directories=directories, consumers=("redis-server.service",))
+
+    content = systemd.units_of(spec)[-1].content
+
+    assert ("[Service]" in content) is let_in
+    assert content.count("ReadWritePaths=") == content.count("ReadWritePaths=/srv/volward/pgdata/data\n") == let_in
+
+
+def test_a_unit_is_current_only_with_exactly_its_content(tmp_path: Path) -> None:
+    unit = UnitFile(tmp_path / "redis.service.d" / "50-volward-redis.conf", "[Unit]\n")
+    assert not unit.current
+    unit.write()
+    assert unit.current
+    assert unit.path.stat().st_mode & 0o7777 == 0o644
+    unit.path.write_bytes(b"\xff")
+    assert not unit.current
+
+
+def _answer(monkeypatch: pytest.MonkeyPatch, name: str, answer: Callable[[], run.Completed]) -> list[tuple[str, ...]]:
+    asked: list[tuple[str, ...]] = []
+
+    def record(argv: list[str], **_: object) -> run.Completed:
+        asked.append(tuple(argv))
+        return answer()
+
+    monkeypatch.setattr(run, name, record)
+    return asked
+
+
+def _fail(error: type[ToolFailedError], stderr: str) -> Callable[[], run.Completed]:
+    def answer() -> run.Completed:
+        raise error("systemctl ended with status 1.", resolution="Look.", status=1, stderr=stderr)
+
+    return answer
+
+
+def test_jobs_are_given_to_pid_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = _answer(monkeypatch, "mutate", lambda: run.Completed((), 0, "", ""))
+
+    systemd.reload()
+    systemd.start("a.mount")
+    systemd.stop("a.mount")
+
+    assert asked == [
+        ("systemctl", "daemon-reload"),
+        ("systemctl", "start", "a.mount"),
+        ("systemctl", "stop", "a.mount"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("call", "failure", "expected", "text"),
+    [
+        (
+            systemd.start,
+            _fail(ToolFailedError, "Job failed.\n"),
+            ToolFailedError,
+            "could not start a.mount: Job failed.",
+        ),
+        (systemd.start, _fail(ToolFailedError, ""), ToolFailedError, "could not start a.mount: systemctl ended"),
+        (systemd.start, _fail(ToolTimeoutError, ""), ToolTimeoutError, "systemctl ended"),
+        (systemd.stop, _fail(ToolTimeoutError, ""), ToolTimeoutError, "systemctl ended"),
+        (systemd.stop, _fail(ToolFailedError, ""), BusyError, "could not stop a.mount"),
+    ],
+)
+def test_a_job_that_fails_says_which(
+    monkeypatch: pytest.MonkeyPatch,
+    call: Callable[[str], None],
+    failure: Callable[[], run.Completed],
+    expected: type[VolwardError],
+    text: str,
+) -> None:
+    _answer(monkeypatch, "mutate", failure)
+
+    with pytest.raises(expected, match=text) as error:
+        call("a.mount")
+    assert type(error.value) is expected
+
+
+@pytest.mark.parametrize(("status", "active"), [(0, True), (3, False), (4, False)])
+def test_is_active(monkeypatch: pytest.MonkeyPatch, status: int, active: bool) -> None:
+    _answer(monkeypatch, "read", lambda: run.Completed((), status, "", ""))
+
+    assert systemd.active("a.mount") is active
