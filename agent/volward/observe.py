@@ -2,16 +2,15 @@
 
 Read-only, and needs no secret. Unknown is not absent: what could not be read is said to be unknown. Uses
 sysfs, mountinfo, volward's own header parser, wipefs (only when a blank proof is asked for) and blkid (only
-on an open mapping).
+on an open mapping that is not mounted, and not for status).
 """
 
 import stat
-from collections.abc import Sequence
 from pathlib import Path
 
 from volward import journal, pins
 from volward.errors import DeviceNotFoundError, DeviceUnknownError, ToolFailedError, ToolMissingError
-from volward.host import account, blank, block, file_system, header, mapping, marker, mount, systemd
+from volward.host import account, blank, block, file_system, header, mapping, marker, mount, superblock, systemd
 from volward.model import (
     Device,
     Directory,
@@ -22,25 +21,49 @@ from volward.model import (
     MountPointState,
     MountUnitState,
     Observation,
+    Pin,
     Presence,
     StoreKind,
+    Unfinished,
     VolumeSpec,
 )
+from volward.surroundings import Surroundings
 
 
 def observe(spec: VolumeSpec, *, prove_blank: bool = False) -> Observation:
     """Look at one volume; ``prove_blank`` also reads the places where a device that is to be formatted
     could keep signatures. Raises JournalError when the journal or the pin cannot be read."""
-    pin = pins.read(spec.name)
-    device, presence, device_error = _device(spec)
+    pin, unfinished = pins.read(spec.name), journal.unfinished_provisioning(spec.name)
+    return _look(spec, Surroundings(), pin, unfinished, prove_blank=prove_blank, for_status=False)
+
+
+def glance(
+    spec: VolumeSpec, surroundings: Surroundings, *, pin: Pin | None, unfinished: Unfinished | None
+) -> Observation:
+    """Look at one of many volumes, for status: starts no process, and shares what all of them need.
+
+    What the caller could not read of pin and journal is None, and the caller's to tell.
+    """
+    return _look(spec, surroundings, pin, unfinished, prove_blank=False, for_status=True)
+
+
+def _look(
+    spec: VolumeSpec,
+    shared: Surroundings,
+    pin: Pin | None,
+    unfinished: Unfinished | None,
+    *,
+    prove_blank: bool,
+    for_status: bool,
+) -> Observation:
+    device, presence, device_error = _device(spec, shared)
     read = header.read(device.node) if device else header.HeaderReading(Presence.UNKNOWN, None, device_error)
     scratch = spec.store is StoreKind.SCRATCH
     scratch_uuid = marker.read(device.node) if device and scratch else ""
     known_uuid = read.header.uuid if read.header else pin.luks_uuid if pin else None
-    mapped = mapping.of_volume(spec, None if scratch else known_uuid, device)
-    found = _content(spec, mapped)
-    mounts = mount.table()
-    here = mount.at(spec.mount_point, mounts) if spec.mount_point else None
+    mapped = mapping.of_volume(spec, None if scratch else known_uuid, device, known=shared.mapping_names)
+    here = shared.mounts.at(spec.mount_point) if spec.mount_point else None
+    found = _content(mapped, here, for_status=for_status)
     return Observation(
         volume=spec.name,
         device_presence=presence,
@@ -54,39 +77,44 @@ def observe(spec: VolumeSpec, *, prove_blank: bool = False) -> Observation:
         mapping_file_system=found[0],
         mapping_file_system_uuid=found[1],
         mount=here,
-        mount_point=_mount_point(spec, mounts),
+        mount_point=mount.state(spec.mount_point, shared.mounts) if spec.mount_point else MountPointState.ABSENT,
         mount_unit=_units(spec),
         pin=pin,
-        unfinished=journal.unfinished_provisioning(spec.name),
+        unfinished=unfinished,
         directories_differ=_directories(spec, here, mapped),
-        same_uuid_elsewhere=_same_uuid(read.header, device),
+        same_uuid_elsewhere=_same_uuid(read.header, device, shared),
         recovery_confirmed=_recovery_confirmed(read.header),
         scratch_uuid=scratch_uuid,
-        swap_active=mapped.node is not None and block.resolve(mapped.node).swap,
+        swap_active=mapped.node is not None and shared.usage.is_swap(mapped.node),
     )
 
 
-def _device(spec: VolumeSpec) -> tuple[Device | None, Presence, str]:
+def _device(spec: VolumeSpec, shared: Surroundings) -> tuple[Device | None, Presence, str]:
     try:
-        return (block.resolve_file if spec.is_file else block.resolve)(spec.device), Presence.PRESENT, ""
+        if spec.is_file:
+            device = block.resolve_file(spec.device, usage=shared.usage, loops=shared.loops)
+        else:
+            device = block.resolve(spec.device, usage=shared.usage)
     except DeviceNotFoundError as error:
         return None, Presence.ABSENT, error.what
     except DeviceUnknownError as error:
         return None, Presence.UNKNOWN, error.what
+    return device, Presence.PRESENT, ""
 
 
-def _content(spec: VolumeSpec, mapped: Mapping) -> tuple[str, str]:
-    if mapped.state is not MappingState.ACTIVE:
+def _content(mapped: Mapping, here: Mount | None, *, for_status: bool) -> tuple[str, str]:
+    """Say what an open mapping carries. A mounted file system was recognised by the kernel itself."""
+    if mapped.state is not MappingState.ACTIVE or mapped.node is None:
         return "", ""
+    if here is not None and here.number == mapped.number:
+        return here.file_system, superblock.read(mapped.node)[1]
+    if for_status:
+        return superblock.read(mapped.node)
     try:
-        found = file_system.identify(spec.mapping_path)
+        found = file_system.identify(mapped.node)
     except (ToolFailedError, DeviceUnknownError):
         return "unknown", ""
     return found.type, found.uuid
-
-
-def _mount_point(spec: VolumeSpec, mounts: Sequence[Mount]) -> MountPointState:
-    return mount.state(spec.mount_point, mounts) if spec.mount_point else MountPointState.ABSENT
 
 
 def _units(spec: VolumeSpec) -> MountUnitState:
@@ -97,8 +125,13 @@ def _units(spec: VolumeSpec) -> MountUnitState:
 
 
 def _directories(spec: VolumeSpec, here: Mount | None, mapped: Mapping) -> tuple[str, ...]:
-    """Compare the store's directories; only on the real mount, never below an unmounted mount point."""
+    """Compare the store's directories; only on the real mount, never below an unmounted mount point.
+
+    Nor on a mapping that is not active: reads from a suspended one hang.
+    """
     if spec.mount_point is None or here is None or here.number != mapped.number:
+        return ()
+    if mapped.state is not MappingState.ACTIVE:
         return ()
     root = spec.mount_point
     return tuple(text for entry in spec.directories for text in _difference(root, entry))
@@ -124,10 +157,10 @@ def _difference(root: Path, wanted: Directory) -> list[str]:
     return texts
 
 
-def _same_uuid(found: Header | None, device: Device | None) -> tuple[str, ...]:
+def _same_uuid(found: Header | None, device: Device | None, shared: Surroundings) -> tuple[str, ...]:
     if found is None or device is None:
         return ()
-    carriers = block.carriers_of_luks_uuid(found.uuid)
+    carriers = shared.carriers(found.uuid)
     return tuple(str(node) for node in carriers if node != device.node and not block.is_on_file(node, device.node))
 
 

@@ -9,7 +9,7 @@ import contextlib
 import difflib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from volward.errors import DeviceNotFoundError, DeviceUnknownError
@@ -21,18 +21,20 @@ SYSFS = Path("/sys")
 DEV = Path("/dev")
 PROC = Path("/proc")
 
+Loops = Mapping[str, Sequence[Path]]
+
 _DEFAULT_SECTOR_BYTES = 512
 _NOT_DISKS = ("ram", "zram", "sr", "fd", "mtdblock", "nbd")  # kernel names that `disks` never offers
 _LINK_ORDER = (  # of /dev/disk/by-id, best first: what the hardware says, then what its content says
     ("virtio-", "nvme-", "wwn-", "scsi-", "ata-", "usb-", "mmc-"),
     ("dm-uuid-LVM-", "dm-uuid-mpath-", "md-uuid-", "dm-uuid-", "md-name-", "dm-name-"),
 )
-_LUKS_MAGICS = ((0, b"LUKS\xba\xbe\x00\x02"), (0x4000, b"SKUL\xba\xbe\x00\x02"))
-_LUKS_UUID = slice(168, 208)  # LUKS2 On-Disk Format Specification, section 2.1
 
 
-def resolve(link: Path, *, sysfs: Path = SYSFS, dev: Path = DEV, proc: Path = PROC) -> Device:
-    """Follow a stable link to a block device and describe it.
+def resolve(
+    link: Path, *, usage: Usage | None = None, sysfs: Path = SYSFS, dev: Path = DEV, proc: Path = PROC
+) -> Device:
+    """Follow a stable link to a block device and describe it; ``usage`` is shared by who asks for many.
 
     Raises DeviceNotFoundError when there is no block device, DeviceUnknownError when it is not readable yet
     (or any more): sysfs does not describe it, or its size is 0.
@@ -52,12 +54,21 @@ def resolve(link: Path, *, sysfs: Path = SYSFS, dev: Path = DEV, proc: Path = PR
             f"{link} leads to {node}, whose size is 0: it has no medium or is not ready.",
             resolution="Look at `dmesg` and at the cabling, then try again.",
         )
-    return _describe(node, device_number, directory, found, Usage(proc, dev))
+    return _describe(node, device_number, directory, found, usage or Usage(proc, dev))
 
 
-def resolve_file(path: Path, *, sysfs: Path = SYSFS, proc: Path = PROC, dev: Path = DEV) -> Device:
+def resolve_file(
+    path: Path,
+    *,
+    usage: Usage | None = None,
+    loops: Loops | None = None,
+    sysfs: Path = SYSFS,
+    proc: Path = PROC,
+    dev: Path = DEV,
+) -> Device:
     """Describe the backing file of a `file:` volume; loop devices on it, and what is on them, are holders.
 
+    ``usage`` and ``loops`` (of ``loops_by_file``) are shared by who asks for many.
     ``number`` is the first attached loop device's. Raises DeviceNotFoundError, DeviceUnknownError.
     """
     try:
@@ -77,24 +88,33 @@ def resolve_file(path: Path, *, sysfs: Path = SYSFS, proc: Path = PROC, dev: Pat
             f"{path} is not a regular file.",
             resolution="For a block device write its stable link, without `file:`.",
         )
-    loops = [one for one in _blocks(sysfs) if identity.text(one / "loop/backing_file") == str(real)]
+    attached = (loops_by_file(sysfs=sysfs) if loops is None else loops).get(str(real), ())
     found = Identity(DeviceClass.FILE, status.st_size, path=str(real))
-    usage = Usage(proc, dev)
+    usage = usage or Usage(proc, dev)
     # The sectors that matter are those of the disk that the file lies on.
     below = _directory(f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}", sysfs)
     physical, logical = _sectors(below)
     return Device(
         node=real,
-        number=identity.text(loops[0] / "dev") if loops else "",
+        number=identity.text(attached[0] / "dev") if attached else "",
         identity=found,
         physical_sector_bytes=physical,
         logical_sector_bytes=logical,
         read_only=not os.access(real, os.W_OK),
-        holders=tuple(name for loop in loops for name in (loop.name, *_names(loop / "holders"))),
-        mounted_at=tuple(target for loop in loops for target in usage.mounts(loop)),
-        swap=str(real) in usage.swaps or any(usage.is_swap(loop) for loop in loops),
+        holders=tuple(name for loop in attached for name in (loop.name, *_names(loop / "holders"))),
+        mounted_at=tuple(target for loop in attached for target in usage.mounts(loop)),
+        swap=str(real) in usage.swaps or any(usage.is_swap(loop) for loop in attached),
         rotational=_flag(_queue(below) / "rotational"),
     )
+
+
+def loops_by_file(*, sysfs: Path = SYSFS) -> dict[str, tuple[Path, ...]]:
+    """Return the sysfs directories of the attached loop devices by the file that they stand on."""
+    found: dict[str, tuple[Path, ...]] = {}
+    for directory in _blocks(sysfs):
+        if file := identity.text(directory / "loop/backing_file"):
+            found[file] = (*found.get(file, ()), directory)
+    return found
 
 
 def disks(*, sysfs: Path = SYSFS, dev: Path = DEV, proc: Path = PROC) -> tuple[Device, ...]:
@@ -126,32 +146,6 @@ def stable_links(node: Path, *, dev: Path = DEV) -> tuple[Path, ...]:
     real = Path(os.path.realpath(node))
     links = [link for link in _listed(dev / "disk/by-id") if Path(os.path.realpath(link)) == real]
     return tuple(sorted(links, key=rank))
-
-
-def carriers_of_luks_uuid(uuid: str, *, sysfs: Path = SYSFS, dev: Path = DEV) -> tuple[Path, ...]:
-    """List the nodes of the block devices whose LUKS2 header (either copy) carries the UUID.
-
-    A device that another carrier is built on (a path of a multipath device, a mirror's half, the hidden part of
-    a logical volume) is not listed beside it, nor is a second loop device on the same file: those are one
-    device seen twice, and not a clone. Devices that cannot be read are passed over.
-    """
-    carriers: dict[str, Path] = {}
-    for directory in _with_partitions(_blocks(sysfs)):
-        if directory.name.startswith(("ram", "zram", "sr", "fd")) or _flag(directory / "hidden"):
-            continue
-        if identity.number(directory / "size") and _luks_uuid(_node(directory, dev)) == uuid:
-            carriers[directory.name] = directory
-    files: set[str] = set()
-    nodes = []
-    for directory in carriers.values():
-        if set(_all_holders(directory, sysfs)) & set(carriers):
-            continue
-        backing_file = identity.text(directory / "loop/backing_file")
-        if backing_file in files:
-            continue
-        files |= {backing_file} - {""}
-        nodes.append(_node(directory, dev))
-    return tuple(nodes)
 
 
 def is_on_file(node: Path, file: Path, *, sysfs: Path = SYSFS) -> bool:
@@ -200,12 +194,6 @@ def _directory(device_number: str, sysfs: Path) -> Path:
 
 def _blocks(sysfs: Path) -> list[Path]:
     return [Path(os.path.realpath(link)) for link in _listed(sysfs / "block")]
-
-
-def _with_partitions(directories: list[Path]) -> Iterator[Path]:
-    for directory in directories:
-        yield directory
-        yield from _partitions(directory)
 
 
 def _partitions(directory: Path) -> list[Path]:
@@ -262,29 +250,3 @@ def _sectors(directory: Path) -> tuple[int, int]:
 
 def _flag(path: Path) -> bool | None:
     return {"0": False, "1": True}.get(identity.text(path))
-
-
-def _all_holders(directory: Path, sysfs: Path) -> set[str]:
-    """Return the kernel names of everything that is built on a device, directly or not."""
-    known: set[str] = set()
-    waiting = list(_names(directory / "holders"))
-    while waiting:
-        name = waiting.pop()
-        if name not in known:
-            known.add(name)
-            waiting += _names(sysfs / "block" / name / "holders")
-    return known
-
-
-def _luks_uuid(node: Path) -> str:
-    """Return the UUID of the LUKS2 header at a node, from the primary or the usual secondary copy; "" without."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(node, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            for offset, magic in _LUKS_MAGICS:
-                binary = os.pread(descriptor, _DEFAULT_SECTOR_BYTES, offset)
-                if binary.startswith(magic):
-                    return binary[_LUKS_UUID].partition(b"\0")[0].decode(errors="replace")
-        finally:
-            os.close(descriptor)
-    return ""

@@ -86,7 +86,13 @@ def look(
         return Mapping(name, MappingState.UNKNOWN, detail=f"The mapping {name} cannot be read from sysfs: {error}.")
 
 
-def of_volume(spec: VolumeSpec, luks_uuid: str | None, device: Device | None) -> Mapping:
+def of_volume(
+    spec: VolumeSpec,
+    luks_uuid: str | None,
+    device: Device | None,
+    *,
+    known: ReadOnlyMapping[str, str] | None = None,
+) -> Mapping:
     """Describe the mapping of a volume on its device; the UUID is its header's, or the one pinned."""
     return look(
         spec.mapping_name,
@@ -94,7 +100,16 @@ def of_volume(spec: VolumeSpec, luks_uuid: str | None, device: Device | None) ->
         backing_number=device.number if device and not spec.is_file else None,
         backing_file=device.node if device and spec.is_file else None,
         plain=spec.store is StoreKind.SCRATCH,
+        known=known,
     )
+
+
+def disk_sequence(number: str, *, sysfs: Path = SYSFS) -> str:
+    """Return the number that the kernel gave this very block device, and gives no other until the next boot.
+
+    sysfs diskseq, Linux 5.15 or newer; "" without.
+    """
+    return _optional(sysfs / "dev/block" / number / "diskseq") if number else ""
 
 
 @dataclass(frozen=True)

@@ -43,22 +43,35 @@ def table(process: str = "1", *, proc: Path = PROC) -> tuple[Mount, ...]:
     return mountinfo.read(process, proc=proc)
 
 
-def at(path: Path, mounts: Sequence[Mount]) -> Mount | None:
-    """Return the mount that a process which walks to ``path`` meets there; None when nothing is mounted there.
+class Mounts:
+    """A mount table made ready for many questions; each costs the same, however long the table is."""
 
-    Walks as the kernel does, from mount to mount: a mount that another one on a parent directory hides does not
-    count, and of several on one directory the topmost does.
-    """
-    path = resolved(path)
-    known = {mount.identifier for mount in mounts}
-    current = next((one for one in mounts if one.target == Path("/") and one.parent not in known), None)
-    if current is None:  # records without mount IDs
-        return next((one for one in reversed(mounts) if one.target == path), None)
-    children: dict[tuple[int, Path], Mount] = {(one.parent, one.target): one for one in mounts if one is not current}
-    for step in (*reversed(path.parents), path):
-        while (upper := children.pop((current.identifier, step), None)) is not None:
-            current = upper
-    return current if current.target == path else None
+    def __init__(self, mounts: Sequence[Mount]) -> None:
+        self.all = mounts
+        known = {mount.identifier for mount in mounts}
+        self._root = next((one for one in mounts if one.target == Path("/") and one.parent not in known), None)
+        self._on = {(one.parent, one.target): one for one in mounts if one.parent != one.identifier}
+        self._last = {one.target: one for one in mounts}
+
+    def at(self, path: Path) -> Mount | None:
+        """Return the mount that a process which walks to ``path`` meets there; None when nothing is mounted there.
+
+        Walks as the kernel does, from mount to mount: a mount that another one on a parent directory hides does
+        not count, and of several on one directory the topmost does.
+        """
+        path = resolved(path)
+        current = self._root
+        if current is None:  # records without mount IDs
+            return self._last.get(path)
+        for step in (*reversed(path.parents), path):
+            while (upper := self._on.get((current.identifier, step))) is not None and upper is not self._root:
+                current = upper
+        return current if current.target == path else None
+
+
+def at(path: Path, mounts: Sequence[Mount] | Mounts) -> Mount | None:
+    """Return the mount that is met at ``path``; see Mounts.at."""
+    return (mounts if isinstance(mounts, Mounts) else Mounts(mounts)).at(path)
 
 
 def resolved(path: Path) -> Path:
@@ -66,7 +79,7 @@ def resolved(path: Path) -> Path:
     return Path(os.path.realpath(path.parent)) / path.name if path.name else path
 
 
-def state(path: Path, mounts: Sequence[Mount]) -> MountPointState:
+def state(path: Path, mounts: Sequence[Mount] | Mounts) -> MountPointState:
     """Say what a mount point is now. Never raises; changes nothing."""
     if at(path, mounts) is not None:
         return MountPointState.MOUNTED

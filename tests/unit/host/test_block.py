@@ -2,7 +2,6 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.unit.host import luks_image
 from tests.unit.host.fake_host import FakeHost
 
 from volward.errors import DeviceNotFoundError, DeviceUnknownError
@@ -172,34 +171,3 @@ def test_stable_links_prefer_what_the_hardware_says(host: FakeHost) -> None:
         host.link(name, "sda")
     names = [link.name for link in block.stable_links(host.dev / "sda", dev=host.dev)]
     assert names == ["wwn-0x5000", "scsi-SQEMU_1", "ata-QEMU_1", "lvm-pv-uuid-x"]
-
-
-def carriers(host: FakeHost) -> list[str]:
-    found = block.carriers_of_luks_uuid(luks_image.UUID, sysfs=host.sysfs, dev=host.dev)
-    return [node.name for node in found]
-
-
-def test_a_clone_is_seen_and_other_devices_are_not(host: FakeHost) -> None:
-    for name, number in (("vda", "252:0"), ("vdb", "252:16"), ("vdc", "252:32")):
-        host.block(name, number)
-    host.partition("vda", "vda1", "252:1")
-    luks_image.write(host.dev / "vda1")
-    luks_image.write(host.dev / "vdb", primary=b"")
-    luks_image.write(host.dev / "vdc", primary=luks_image.header_copy(uuid="other"))
-    assert carriers(host) == ["vda1", "vdb"]
-
-
-def test_the_paths_of_one_device_are_no_clones(host: FakeHost) -> None:
-    multipath = host.block("dm-0", "253:0", dm__uuid="mpath-1")
-    for name, number in (("sda", "8:0"), ("sdb", "8:16")):
-        host.stack(multipath, host.block(name, number))
-        luks_image.write(host.dev / name)
-    luks_image.write(host.dev / "dm-0")
-    assert carriers(host) == ["dm-0"]
-
-
-def test_two_loop_devices_on_one_file_are_no_clones(host: FakeHost) -> None:
-    for name, number in (("loop0", "7:0"), ("loop1", "7:1")):
-        host.block(name, number, loop__backing_file="/srv/pg.img")
-        luks_image.write(host.dev / name)
-    assert carriers(host) == ["loop0"]

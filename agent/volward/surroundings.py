@@ -1,0 +1,43 @@
+"""What all volumes of a pass share, read once: mounts, swaps, mapping names, loop devices, carriers of LUKS UUIDs.
+
+Each part is read when it is first asked for, and not again: whoever looks at a hundred volumes reads the mount
+table once. Read-only; calls no host commands.
+"""
+
+from functools import cached_property
+from pathlib import Path
+
+from volward.host import block, luks_carriers, mapping, mount
+from volward.host.block import Loops
+from volward.host.mount import Mounts
+from volward.host.usage import Usage
+
+
+class Surroundings:
+    """The host at one moment. Not for keeping: a mutation makes it old."""
+
+    @cached_property
+    def mounts(self) -> Mounts:
+        """PID 1's mounts. Raises OSError."""
+        return Mounts(mount.table())
+
+    @cached_property
+    def usage(self) -> Usage:
+        return Usage(block.PROC, block.DEV, mounts=self.mounts.all)
+
+    @cached_property
+    def mapping_names(self) -> dict[str, str]:
+        """Kernel names by mapping name. Raises OSError."""
+        return mapping.names()
+
+    @cached_property
+    def loops(self) -> Loops:
+        return block.loops_by_file()
+
+    @cached_property
+    def _carriers(self) -> dict[str, tuple[Path, ...]]:
+        return luks_carriers.by_uuid()
+
+    def carriers(self, luks_uuid: str) -> tuple[Path, ...]:
+        """Return the nodes of the devices that carry a LUKS UUID."""
+        return self._carriers.get(luks_uuid, ())
