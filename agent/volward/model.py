@@ -4,6 +4,7 @@ Words follow docs/explanation/architecture.md. Sizes are in bytes, offsets in by
 device, key sizes in bits. ``None`` in a record means *unknown* only where the field says so.
 """
 
+from collections.abc import Iterable
 from collections.abc import Mapping as ReadOnlyMapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -239,6 +240,30 @@ class Keyslot:
     key_bits: int
     priority: int  # 0 ignore, 1 normal, 2 prefer
     opens_data: bool = True  # False: unbound, or the working area of a re-encryption; never counts as a way to open
+    kdf_hash: str = ""  # of pbkdf2; "" for Argon2
+
+
+@dataclass(frozen=True)
+class AnnouncedKeyslot:
+    """A keyslot as an enrolment was going to write it, journaled before it did.
+
+    Number and cost together prove a keyslot to be ours: its owner's own `luksAddKey` in the same place has
+    another cost (the memory of an announced Argon2id is an odd number of KiB on purpose, and
+    systemd-cryptenroll alone takes PBKDF2 with SHA-512 and 1000 iterations).
+    """
+
+    number: int
+    kdf: str
+    iterations: int
+    memory_kib: int = 0
+    lanes: int = 0
+    kdf_hash: str = ""
+
+    def became(self, keyslot: Keyslot) -> bool:
+        """Whether that keyslot is the one which was announced."""
+        mine = (self.number, self.kdf, self.iterations, self.memory_kib, self.lanes, self.kdf_hash)
+        found = (keyslot.number, keyslot.kdf, keyslot.iterations, keyslot.memory_kib, keyslot.lanes, keyslot.kdf_hash)
+        return mine == found
 
 
 @dataclass(frozen=True)
@@ -291,6 +316,15 @@ class Header:
         """Return the first token of that type which names the keyslot."""
         return next((t for t in self.tokens if t.type == kind and keyslot in t.keyslots), None)
 
+    def orphans(self, announced: Iterable[AnnouncedKeyslot]) -> tuple[int, ...]:
+        """Return the keyslots that an unfinished enrolment left without a token: nobody has their key."""
+        described = {number for token in self.tokens for number in token.keyslots}
+        return tuple(
+            keyslot.number
+            for keyslot in self.keyslots
+            if keyslot.number not in described and any(one.became(keyslot) for one in announced)
+        )
+
 
 class MappingState(StrEnum):
     ABSENT = "absent"
@@ -325,6 +359,8 @@ class Mount:
     root: str = "/"  # the directory of the file system that is seen at the target
     identifier: int = 0  # mount ID; 0 = not known
     parent: int = 0  # mount ID of the mount that this one sits on
+    shared: int = 0  # its peer group, which sends and receives mounts and unmounts; 0 = none
+    master: int = 0  # the peer group that it only receives from; 0 = none
 
     @property
     def read_only(self) -> bool:
@@ -390,6 +426,12 @@ class Observation:
     recovery_confirmed: bool = False
     scratch_uuid: str = ""  # of the marker of a claimed scratch device
     swap_active: bool = False  # the mapping is in use as swap
+    announced: tuple[AnnouncedKeyslot, ...] = ()  # by enrolments that did not end (journal)
+
+    @property
+    def orphaned_keyslots(self) -> tuple[int, ...]:
+        """Keyslots that volward wrote and nobody has a key to."""
+        return self.header.orphans(self.announced) if self.header else ()
 
 
 # --- what is going to be done ----------------------------------------------------------------------------
@@ -403,6 +445,7 @@ class Step(StrEnum):
     PIN = "pin"
     FORMAT = "format"
     WRITE_TOKEN = "write-token"  # noqa: S105 (a LUKS2 token, not a password)
+    REMOVE_KEYSLOT = "remove-keyslot"
     ENROL_KEY = "enrol-key"
     ENROL_TPM2 = "enrol-tpm2"
     ENROL_RECOVERY = "enrol-recovery"
@@ -424,10 +467,13 @@ class Action:
     reason: str  # why it is needed
     destructive: bool = False
     provider: ProviderKind | None = None  # whose key, where a step is about one
+    keyslot: int | None = None  # the keyslot that is removed
 
     @property
     def name(self) -> str:
-        """How the journal names it: the step, with its provider where it has one."""
+        """How the journal names it: the step, with its provider or keyslot where it has one."""
+        if self.keyslot is not None:
+            return f"{self.step}:{self.keyslot}"
         return f"{self.step}:{self.provider}" if self.provider else str(self.step)
 
 

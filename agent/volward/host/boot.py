@@ -8,7 +8,7 @@ from pathlib import Path
 from volward.host import run, systemd
 from volward.host.systemd import UnitFile
 
-UNIT = "volward-open.service"
+UNIT = systemd.OPENING_UNIT
 _SHIPPED_PROGRAM = "/usr/local/bin/volward"
 
 

@@ -1,9 +1,11 @@
 """Who keeps a mounted volume busy: processes in every mount namespace, and block devices built on it.
 
 umount on the host can succeed while a container's mount namespace still writes to the device, so every
-/proc/PID/mountinfo is looked at, not the host's alone. Reads /proc (proc(5)) and sysfs; processes come and go
-meanwhile, and those that cannot be inspected are counted. Owns no host commands; psutil reads the processes'
-names and command lines. Shares the mountinfo parser with its sibling `mount`.
+/proc/PID/mountinfo is looked at, not the host's alone. A sandboxed service (systemd-udevd, systemd-logind) has
+a namespace of its own too; there the mount is a copy that goes away with the host's, and holds nothing. Reads
+/proc (proc(5)) and sysfs; processes come and go meanwhile, and those that cannot be inspected are counted. Owns
+no host commands; psutil reads the processes' names and command lines. Shares the mountinfo parser with its
+sibling `mount`.
 """
 
 import contextlib
@@ -16,6 +18,7 @@ from pathlib import Path
 import psutil
 
 from volward.host import mountinfo
+from volward.model import Mount
 
 PROC = Path("/proc")
 SYSFS = Path("/sys")
@@ -35,6 +38,12 @@ class Holder:
     how: str  # "working directory, file /srv/pg/base/1, 11 more files", "mount namespace (4 processes)"
     container: str = ""  # its full ID, from the control group
     unit: str = ""  # "postgresql@17-main.service", from the control group
+
+    def named(self, container_name: str = "") -> str:
+        """Return a line for a person, with the container's name where that is known."""
+        container = " ".join(filter(None, (container_name, self.container[:12])))
+        where = f"container {container}, " if container else f"{self.unit}, " if self.unit else ""
+        return f"process {self.pid} ({where}{self.how}): {self.command_line or self.name or 'it has ended meanwhile'}"
 
 
 @dataclass(frozen=True)
@@ -74,27 +83,26 @@ def holding(number: str, *, proc: Path = PROC, sysfs: Path = SYSFS) -> Holding:
     """Find everything that holds the file system of a device number ("252:0"). Never raises for a process."""
     found: list[_Process] = []
     not_inspected = 0
-    namespaces: dict[str, list[int]] = {}
-    mounted: dict[str, bool] = {}
     host = _link(proc / "1/ns/mnt") or _link(proc / "self/ns/mnt")
+    namespaces = _Namespaces(number, _mounts(number, proc))
     for pid in _pids(proc):
         process = _Process(pid)
         try:
             _inspect(process, proc / str(pid), number)
             if process.namespace and process.namespace != host:
-                _note_namespace(process, proc / str(pid), number, namespaces, mounted)
+                namespaces.note(process, proc / str(pid))
         except _Denied:
             not_inspected += 1
         if process.uses or process.files:
             found.append(process)
     holders = [_holder(process.pid, process.how, proc) for process in found]
     told = {process.pid for process in found}
-    for pids in namespaces.values():
+    for pids in namespaces.holding:
         others = [pid for pid in pids if pid not in told]
         if others:
             count = "1 process" if len(others) == 1 else f"{len(others)} processes"
             holders.append(_holder(others[0], f"mount namespace ({count})", proc))
-    targets = _targets(number, proc)
+    targets = tuple(mount.target for mount in namespaces.of_host)
     return Holding(
         processes=tuple(sorted(holders, key=lambda one: one.pid)),
         devices=_devices(number, targets, sysfs),
@@ -172,21 +180,50 @@ def _mapped_files(directory: Path, number: str) -> Iterator[str]:
             yield words[5]
 
 
-def _note_namespace(
-    process: _Process, directory: Path, number: str, namespaces: dict[str, list[int]], mounted: dict[str, bool]
-) -> None:
-    """Read each other mount namespace's mountinfo once."""
-    name = process.namespace
-    if name not in mounted:
-        try:
-            mounts = mountinfo.parse((directory / "mountinfo").read_text(errors="surrogateescape"))
-        except PermissionError as error:
-            raise _Denied from error
-        except OSError:
-            return  # the process is gone; the next one of the namespace will tell
-        mounted[name] = any(mount.number == number for mount in mounts)
-    if mounted[name]:
-        namespaces.setdefault(name, []).append(process.pid)
+class _Namespaces:
+    """The mount namespaces of processes apart from the host's; each one's mountinfo is read once."""
+
+    def __init__(self, number: str, of_host: tuple[Mount, ...]) -> None:
+        self.number = number
+        self.of_host = of_host
+        self._holding: dict[str, bool] = {}
+        self._pids: dict[str, list[int]] = {}
+
+    @property
+    def holding(self) -> list[list[int]]:
+        """The processes of each namespace that holds the file system."""
+        return list(self._pids.values())
+
+    def note(self, process: _Process, directory: Path) -> None:
+        """Look at the namespace of a process. Raises _Denied."""
+        name = process.namespace
+        if name not in self._holding:
+            try:
+                mounts = mountinfo.parse((directory / "mountinfo").read_text(errors="surrogateescape"))
+            except PermissionError as error:
+                raise _Denied from error
+            except OSError:
+                return  # the process is gone; the next one of the namespace will tell
+            self._holding[name] = self._outlives_the_hosts(mounts)
+        if self._holding[name]:
+            self._pids.setdefault(name, []).append(process.pid)
+
+    def _outlives_the_hosts(self, mounts: tuple[Mount, ...]) -> bool:
+        """Say whether a mount of the file system stays in a namespace when the host's is unmounted.
+
+        A copy that is a slave or peer of the host's mount, at the same place, goes with it, unless something is
+        mounted on it (mount_namespaces(7); systemd's ReadWritePaths= is such a mount).
+        """
+        parents = {mount.parent for mount in mounts}
+        goes_along = {(mount.target, mount.root, mount.shared) for mount in self.of_host if mount.shared}
+        return any(
+            mount.number == self.number
+            and (
+                mount.identifier in parents
+                or not any((mount.target, mount.root, group) in goes_along for group in (mount.shared, mount.master))
+            )
+            for mount in mounts
+        )
 
 
 def _holder(pid: int, how: str, proc: Path) -> Holder:
@@ -204,9 +241,9 @@ def _holder(pid: int, how: str, proc: Path) -> Holder:
     return Holder(pid, name, command_line, how, container[1] if container else "", unit[-1] if unit else "")
 
 
-def _targets(number: str, proc: Path) -> tuple[Path, ...]:
+def _mounts(number: str, proc: Path) -> tuple[Mount, ...]:
     with contextlib.suppress(OSError):
-        return tuple(mount.target for mount in mountinfo.read("1", proc=proc) if mount.number == number)
+        return tuple(mount for mount in mountinfo.read("1", proc=proc) if mount.number == number)
     return ()
 
 

@@ -42,4 +42,12 @@ def _line(line: str) -> Mount | None:
         root=unescaped(fields[3]),
         identifier=int(fields[0]),
         parent=int(fields[1]),
+        shared=_peer_group("shared:", fields[6:]),
+        master=_peer_group("master:", fields[6:]),
     )
+
+
+def _peer_group(tag: str, optional: list[str]) -> int:
+    """Read "shared:N" or "master:N" (mount_namespaces(7)); 0 when the mount has no such tag."""
+    found = next((field.removeprefix(tag) for field in optional if field.startswith(tag)), "")
+    return int(found) if found.isdecimal() else 0

@@ -12,9 +12,11 @@ from pathlib import Path
 from volward import durable
 from volward.errors import BusyError, ToolFailedError, ToolTimeoutError
 from volward.host import run
-from volward.model import VolumeSpec
+from volward.model import StoreKind, VolumeSpec
 
 UNIT_DIRECTORY = Path("/etc/systemd/system")
+OPENING_UNIT = "volward-open.service"  # opens the volumes at boot; shipped in units/
+_DEVICE_WAIT_SECONDS = 10
 _SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:_.")
 _START_DEADLINE_SECONDS = 180.0
 
@@ -83,8 +85,28 @@ Options={",".join(options).replace("%", "%%") or "defaults"}
     return UnitFile(directory / mount_unit_name(where), content)
 
 
-def consumer_drop_in(volume: str, *, unit: str, mount_point: Path, directory: Path = UNIT_DIRECTORY) -> UnitFile:
-    """Return the drop-in that ties a consumer to the real mount: no mount, no start; mount gone, stopped."""
+def device_drop_in(volume: str, *, what: Path, directory: Path = UNIT_DIRECTORY) -> UnitFile:
+    """Return the drop-in that says how long a mount, and the consumers that need it, wait for the mapping.
+
+    While the boot opens volumes, the wait has not begun: a device unit can be ordered after the unit that makes
+    it, and its time-out then counts from that unit's end. Any other time a closed volume is no reason to wait.
+    """
+    content = f"""\
+# Written by volward for volume {volume}: what needs the volume fails soon when it is closed.
+[Unit]
+After={OPENING_UNIT}
+JobRunningTimeoutSec={_DEVICE_WAIT_SECONDS}
+"""
+    return UnitFile(directory / f"{escape_path(what)}.device.d" / "50-volward.conf", content)
+
+
+def consumer_drop_in(
+    volume: str, *, unit: str, mount_point: Path, writable: Sequence[Path] = (), directory: Path = UNIT_DIRECTORY
+) -> UnitFile:
+    """Return the drop-in that ties a consumer to the real mount: no mount, no start; mount gone, stopped.
+
+    ``writable`` are the directories that a consumer with a sandbox of its own has to be let into.
+    """
     mount = mount_unit_name(mount_point)
     content = f"""\
 # Written by volward: {unit} keeps its data on volume {volume}.
@@ -93,11 +115,17 @@ RequiresMountsFor={mount_point}
 BindsTo={mount}
 After={mount}
 """
+    if writable:
+        paths = "".join(f"ReadWritePaths={path}\n".replace("%", "%%") for path in writable)
+        content += f"\n[Service]\n# Its own unit lets it write to the usual places alone.\n{paths}"
     return UnitFile(directory / f"{unit}.d" / f"50-volward-{volume}.conf", content)
 
 
 def units_of(spec: VolumeSpec) -> tuple[UnitFile, ...]:
-    """Return the unit files of a volume: its mount, and a drop-in for each consumer that is a unit."""
+    """Return the unit files of a volume: its mount, and drop-ins for its device and each consumer that is a unit.
+
+    Of the databases only redis-server has a sandbox in its Debian unit (ProtectSystem=strict).
+    """
     if spec.mount_point is None:
         return ()
     own = mount_unit(
@@ -107,12 +135,18 @@ def units_of(spec: VolumeSpec) -> tuple[UnitFile, ...]:
         file_system=spec.file_system,
         options=spec.mount_options,
     )
+    writable = [spec.mount_point / entry.path for entry in spec.directories if entry.path != "."]
     tied = [
-        consumer_drop_in(spec.name, unit=unit, mount_point=spec.mount_point)
+        consumer_drop_in(
+            spec.name,
+            unit=unit,
+            mount_point=spec.mount_point,
+            writable=writable if spec.store is StoreKind.REDIS else (),
+        )
         for unit in spec.consumers
         if not unit.startswith("container:")
     ]
-    return (own, *tied)
+    return (own, device_drop_in(spec.name, what=spec.mapping_path), *tied)
 
 
 def reload() -> None:
@@ -136,9 +170,14 @@ def start(unit: str) -> None:
 
 
 def stop(unit: str) -> None:
-    """Stop a unit and wait for it. Raises BusyError when it stays active (a mount that is in use)."""
+    """Stop a unit and wait for it; one that does not exist is stopped already (systemctl's status 5).
+
+    Raises BusyError when it stays active (a mount that is in use), ToolTimeoutError.
+    """
     try:
-        run.mutate(["systemctl", "stop", unit], deadline_seconds=_START_DEADLINE_SECONDS)
+        run.mutate(["systemctl", "stop", unit], ok=(0, 5), deadline_seconds=_START_DEADLINE_SECONDS)
+    except ToolTimeoutError:
+        raise
     except ToolFailedError as error:
         raise BusyError(
             f"systemd could not stop {unit}.",

@@ -6,7 +6,7 @@ writes; so every namespace is looked through before and after.
 
 from volward import audit, lock
 from volward.errors import BusyError, MappingError
-from volward.host import cryptsetup, holders, swap, systemd
+from volward.host import cryptsetup, docker, holders, swap, systemd
 from volward.model import FileSystem, MappingState, MountPointState, Observation, VolumeSpec
 from volward.observe import observe
 
@@ -50,7 +50,8 @@ def _release(spec: VolumeSpec, seen: Observation) -> None:
 
 def _refuse_while_held(spec: VolumeSpec, seen: Observation) -> None:
     held = holders.holding(seen.mapping.number)
-    lines = [f"  {holder}" for holder in held.processes[:_NAMED_AT_MOST]]
+    names = {one.container: docker.name(one.container) for one in held.processes if one.container}
+    lines = [f"  {one.named(names.get(one.container, ''))}" for one in held.processes[:_NAMED_AT_MOST]]
     if len(held.processes) > _NAMED_AT_MOST:
         lines.append(f"  and {len(held.processes) - _NAMED_AT_MOST} more processes")
     lines += [f"  block device {name}" for name in held.devices]

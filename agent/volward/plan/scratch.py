@@ -48,6 +48,8 @@ def plan_scratch(spec: VolumeSpec, seen: Observation, goal: Goal) -> Plan:
     actions += _opening(spec, seen)
     if spec.mount_point is not None:
         actions += mounting(spec, seen, goal)
+        if goal is Goal.OPEN and any(action.step is Step.MAKE_FILE_SYSTEM for action in actions):
+            actions.append(Action(Step.PREPARE_STORE, "prepare the scratch directory", "its file system is new"))
     elif not seen.swap_active:
         actions.append(Action(Step.SWAP_ON, "use it as swap", "it is not in use yet"))
     where = f"mounted at {spec.mount_point}" if spec.mount_point else "in use as swap"

@@ -1,7 +1,8 @@
 """Redis: one directory for RDB snapshots and append-only files. Pure.
 
-Debian's redis-server runs as redis:redis in a sandbox that lets it write below /var/lib/redis alone, so a new
-place needs a drop-in. The official image runs as redis, 999:999 (999:1000 on Alpine), in /data.
+Debian's redis-server runs as redis:redis in a sandbox that lets it write below /var/lib/redis alone; the
+consumer's drop-in lets it write to the volume too (host/systemd.py). The official image runs as redis, 999:999
+(999:1000 on Alpine), in /data.
 """
 
 from pathlib import Path
@@ -26,8 +27,6 @@ def profile(store: RedisStore, mount_point: Path) -> Profile:
         else (
             f"In /etc/redis/redis.conf: dir {data}",
             "(append-only files then live there too, in appenddirname).",
-            "Debian's unit may write below /var/lib/redis only: `systemctl edit redis-server` and add",
-            "[Service]",
-            f"ReadWritePaths=-{data}",
+            "volward's drop-in for redis-server.service lets the unit write there.",
         ),
     )

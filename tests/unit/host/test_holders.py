@@ -76,6 +76,51 @@ def test_a_containers_namespace_holds_the_mount(host: FakeHost, group: str) -> N
     assert (one.pid, one.how, one.container) == (60, "mount namespace (2 processes)", ID)
 
 
+@pytest.mark.parametrize(
+    ("in_namespace", "holds"),
+    [
+        (["50 40 253:3 / /srv/pg rw shared:118 master:88 - ext4 /dev/mapper/volward-pg rw"], False),
+        (["50 40 253:3 / /srv/pg rw shared:88 - ext4 /dev/mapper/volward-pg rw"], False),
+        (["50 40 253:3 / /srv/pg rw - ext4 /dev/mapper/volward-pg rw"], True),
+        (["50 40 253:3 / /data rw master:88 - ext4 /dev/mapper/volward-pg rw"], True),
+        (["50 40 253:3 /a /srv/pg rw master:88 - ext4 /dev/mapper/volward-pg rw"], True),
+        (["50 40 253:3 / /srv/pg rw master:77 - ext4 /dev/mapper/volward-pg rw"], True),
+        (
+            [
+                "50 40 253:3 / /srv/pg rw master:88 - ext4 /dev/mapper/volward-pg rw",
+                "51 50 253:3 /redis /srv/pg/redis rw master:88 - ext4 /dev/mapper/volward-pg rw",
+            ],
+            True,
+        ),
+    ],
+    ids=["slave", "peer", "private", "elsewhere", "part of it", "other group", "something mounted on it"],
+)
+def test_a_copy_that_goes_with_the_hosts_mount_holds_nothing(
+    host: FakeHost, in_namespace: list[str], holds: bool
+) -> None:
+    host.mountinfo("90 25 253:3 / /srv/pg rw shared:88 - ext4 /dev/mapper/volward-pg rw")
+    directory = namespace(host, 63, "mnt:[4]")
+    (directory / "comm").write_text("systemd-logind\n")
+    host.mountinfo(*in_namespace, process="63")
+    assert holders.holding("253:3", proc=host.proc, sysfs=host.sysfs).nobody is not holds
+
+
+def test_a_copy_that_stayed_after_the_unmount_holds(host: FakeHost) -> None:
+    namespace(host, 63, "mnt:[4]")
+    host.mountinfo("50 40 253:3 / /srv/pg rw master:88 - ext4 /dev/mapper/volward-pg rw", process="63")
+    (one,) = holders.holding("253:3", proc=host.proc, sysfs=host.sysfs).processes
+    assert one.pid == 63
+
+
+def test_a_holder_reads_as_a_line() -> None:
+    assert holders.Holder(7, "bash", "bash -l", "working directory").named() == "process 7 (working directory): bash -l"
+    redis = holders.Holder(8, "redis", "", "2 files", container=ID, unit="docker.service")
+    assert redis.named() == "process 8 (container abababababab, 2 files): redis"
+    assert redis.named("cache") == "process 8 (container cache abababababab, 2 files): redis"
+    pg = holders.Holder(9, "", "", "file /a", unit="pg.service")
+    assert pg.named() == "process 9 (pg.service, file /a): it has ended meanwhile"
+
+
 def test_the_hosts_own_mount_holds_nothing(host: FakeHost) -> None:
     host.mountinfo("90 25 253:3 / /srv/pg rw - ext4 /dev/mapper/volward-pg rw")
     namespace(host, 70, "mnt:[1]")

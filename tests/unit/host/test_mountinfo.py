@@ -12,8 +12,10 @@ def test_escapes_and_any_number_of_optional_fields() -> None:
     )
     first, second, third = mountinfo.parse(text)
     assert first == Mount(
-        "/dev/root", Path("/mnt 2"), "ext3", ("rw", "noatime", "errors=continue"), "98:0", "/mnt1", 36, 35
-    )
+        "/dev/root", Path("/mnt 2"), "ext3", ("rw", "noatime", "errors=continue"), "98:0", "/mnt1", 36, 35,
+        shared=7, master=1,
+    )  # fmt: skip
+    assert (second.shared, second.master) == (0, 0)
     assert second.read_only and second.options == ("ro", "relatime")
     assert (third.target, third.source) == (Path("/back\\slash"), "\t")
 
