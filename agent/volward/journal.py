@@ -14,16 +14,18 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from volward import durable
 from volward.errors import JournalError, NoSpaceError
-from volward.model import DeviceClass, Identity, Unfinished
+from volward.model import AnnouncedKeyslot, DeviceClass, Identity, Unfinished
 
 DIRECTORY = Path("/var/lib/volward/journal")
 PROVISION = "provision"
+ENROL = "enrol"  # further keys of a provisioned volume, by `volward apply`
+RECOVERY = "recovery"  # one more recovery key, by `volward recovery enrol`
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Record:
     steps_done: tuple[str, ...]
     step_begun: str | None  # the last one, begun and not known to be done
     outcome: str | None  # None while unfinished
+    announced: tuple[AnnouncedKeyslot, ...] = ()  # by steps that are not known to be done
 
     def as_unfinished(self) -> Unfinished:
         """Return a provisioning's record in the form that plan reads. Raises JournalError if it is not one."""
@@ -68,6 +71,10 @@ class Operation:
     def begin_step(self, name: str) -> None:
         """Write that ``name`` is the next step; returns once that is on disk. Raises JournalError, NoSpaceError."""
         self._append({"kind": "step", "step": name})
+
+    def announce(self, name: str, keyslot: AnnouncedKeyslot) -> None:
+        """Write which keyslot the running step ``name`` is about to fill; should it be cut, this proves whose it is."""
+        self._append({"kind": "keyslot", "step": name, **dataclasses.asdict(keyslot)})
 
     def end_step(self, name: str) -> None:
         """Write that ``name`` was done and verified by its action."""
@@ -119,6 +126,20 @@ def resume(record: Record, *, directory: Path = DIRECTORY) -> Operation:
     return Operation(directory / f"{record.operation}.journal")
 
 
+def every(*, directory: Path = DIRECTORY) -> tuple[Record, ...]:
+    """Return all operations that were recorded, finished ones too, oldest first. Raises JournalError."""
+    found = []
+    try:
+        for path in sorted(p for p in directory.iterdir() if p.suffix in (".journal", ".done")):
+            with contextlib.suppress(FileNotFoundError):  # another volward has just ended it
+                found.append(read(path))
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise _unreadable(str(directory), str(error)) from error
+    return tuple(sorted(found, key=lambda record: record.begun_at))
+
+
 def unfinished(volume: str | None = None, *, directory: Path = DIRECTORY) -> tuple[Record, ...]:
     """Return the operations that did not end, oldest first; of one volume or of all. Raises JournalError.
 
@@ -135,6 +156,11 @@ def unfinished(volume: str | None = None, *, directory: Path = DIRECTORY) -> tup
         with contextlib.suppress(FileNotFoundError):  # another volward has just ended it
             found.append(read(path))
     return tuple(sorted((r for r in found if r.outcome is None), key=lambda record: record.begun_at))
+
+
+def announced(volume: str, *, directory: Path = DIRECTORY) -> tuple[AnnouncedKeyslot, ...]:
+    """Return the keyslots that the volume's unfinished operations were about to fill. Raises JournalError."""
+    return tuple(one for record in unfinished(volume, directory=directory) for one in record.announced)
 
 
 def unfinished_provisioning(volume: str, *, directory: Path = DIRECTORY) -> Unfinished | None:
@@ -166,7 +192,8 @@ def read(path: Path) -> Record:
     if not records or records[0].get("kind") != "begin":
         raise _unreadable(str(path), "it does not begin with a 'begin' record")
     begun, steps = records[0], records[1:]
-    last = steps[-1] if steps else {}
+    progress = [r for r in steps if r["kind"] != "keyslot"]
+    last = progress[-1] if progress else {}
     return Record(
         operation=path.stem,
         verb=str(begun["verb"]),
@@ -177,7 +204,23 @@ def read(path: Path) -> Record:
         steps_done=tuple(str(r["step"]) for r in steps if r["kind"] == "done"),
         step_begun=str(last["step"]) if last.get("kind") == "step" else None,
         outcome=str(last["outcome"]) if last.get("kind") == "end" else None,
+        announced=_announced(steps, path),
     )
+
+
+def _announced(steps: Sequence[Mapping[str, object]], path: Path) -> tuple[AnnouncedKeyslot, ...]:
+    """A step that was done gave its keyslot a token; what it announced is no longer of interest."""
+    found: list[tuple[str, AnnouncedKeyslot]] = []
+    for record in steps:
+        step = str(record.get("step"))
+        if record["kind"] == "done":
+            found = [(name, keyslot) for name, keyslot in found if name != step]
+        elif record["kind"] == "keyslot":
+            fields = {f.name: record.get(f.name) for f in dataclasses.fields(AnnouncedKeyslot)}
+            if any(type(fields[f.name]) is not f.type for f in dataclasses.fields(AnnouncedKeyslot)):
+                raise _unreadable(str(path), f"a keyslot of the step {step} is not described in full")
+            found.append((step, AnnouncedKeyslot(**fields)))  # type: ignore[arg-type]
+    return tuple(keyslot for _, keyslot in found)
 
 
 def _line(record: Mapping[str, object]) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from volward import audit
-from volward.apply import device, keys, volume
+from volward.apply import device, keys, orphan, volume
 from volward.apply.work import RecoveryDelivery, Work
 from volward.errors import VolwardError
 from volward.model import Action, Step
@@ -22,6 +22,7 @@ _STEPS: Mapping[Step, Callable[[Action, Work], None]] = MappingProxyType(
         Step.PIN: device.pin,
         Step.FORMAT: device.format_luks2,
         Step.WRITE_TOKEN: keys.write_token,
+        Step.REMOVE_KEYSLOT: orphan.remove_keyslot,
         Step.ENROL_KEY: keys.enrol_key,
         Step.ENROL_TPM2: keys.enrol_tpm2,
         Step.ENROL_RECOVERY: keys.enrol_recovery,

@@ -4,21 +4,23 @@ A key is in its store, read back and compared, before any keyslot depends on it 
 a keyslot.
 """
 
+import secrets
 from pathlib import Path
 
 from volward import audit
 from volward.apply.work import Work
 from volward.errors import BugError, DamagedHeaderError, KeyRejectedError
-from volward.host import block, cryptsetup, header
+from volward.host import block, cryptenroll, cryptsetup, header
 from volward.host.cryptsetup import Argon2id, Pbkdf2
 from volward.keys import chain, header_token, providers, recovery
 from volward.keys.chain import Failure, Patience
 from volward.keys.header_token import HeaderToken
 from volward.keys.source import KEY_BYTES, KeyRef, KeySource, TokenOpener
-from volward.model import Action, Device, Header, Presence, ProviderKind, Token
+from volward.model import Action, AnnouncedKeyslot, Device, Header, Presence, ProviderKind, Token
 from volward.secret import SecretBytes
 
 KEYSLOTS = 32  # of a LUKS2 header
+_ODD_AMOUNTS = 512  # costs at most 1 MiB of the 64 or more
 
 
 def create_key(action: Action, work: Work) -> None:
@@ -32,8 +34,8 @@ def create_key(action: Action, work: Work) -> None:
 def write_token(action: Action, work: Work) -> None:
     """Write into the header which key opens it. The key is shown to open its keyslot first."""
     kind = _provider(action)
-    node = _device(work).node
-    present = _header(node)
+    node = resolved(work).node
+    present = read_header(node)
     key = _key_of(kind, work)
     keyslot = _keyslot_of(node, present, key)
     if keyslot is None:
@@ -56,11 +58,12 @@ def enrol_key(action: Action, work: Work) -> None:
 def enrol_tpm2(action: Action, work: Work) -> None:
     """Enrol the TPM and have it open its keyslot once (rule 3 for a provider that shows no bytes)."""
     del action
-    node = _device(work).node
+    node = resolved(work).node
     opener = providers.opener(work.spec)
     existing, _ = existing_key(node, work)
+    work.announce(AnnouncedKeyslot(_free_keyslot(read_header(node), work), *cryptenroll.KEYSLOT_COST))
     work.remarks += opener.enrol(node, existing)
-    tokens = [token for token in _header(node).tokens if token.type == opener.token_type]
+    tokens = [token for token in read_header(node).tokens if token.type == opener.token_type]
     if not any(opener.test(node, token) for token in tokens):
         raise KeyRejectedError(
             f"The TPM was enrolled for {work.spec.name}, yet it does not open its keyslot.",
@@ -90,7 +93,7 @@ def open_through_chain(device: Device, work: Work) -> None:
     outcome = chain.open_volume(
         work.spec.name,
         _chain(work),
-        _header(node),
+        read_header(node),
         open_by_key=lambda key, keyslot: cryptsetup.open(node, name, key=key, keyslot=keyslot, discard=discard),
         open_by_token=lambda opener, token: opener.open(node, name, token, discard=discard),
         on_denied_stop=work.spec.on_denied_stop,
@@ -106,7 +109,7 @@ def existing_key(node: Path, work: Work) -> tuple[SecretBytes, int]:
 
     Raises NoOpenerError with what each provider said.
     """
-    present = _header(node)
+    present = read_header(node)
     for key in work.keys.values():
         keyslot = _keyslot_of(node, present, key)
         if keyslot is not None:
@@ -154,14 +157,13 @@ def _chain(work: Work) -> tuple[KeySource | TokenOpener, ...]:
 
 def _enrol(work: Work, kind: ProviderKind, key: SecretBytes, *, interactive: bool) -> None:
     """Add a keyslot for ``key``, prove that it opens it, and describe it in the header."""
-    node = _device(work).node
+    node = resolved(work).node
     existing, existing_keyslot = existing_key_but(kind, node, work)
-    present = _header(node)
+    present = read_header(node)
     keyslot = _keyslot_of(node, present, key)
     if keyslot is None:
         keyslot = _free_keyslot(present, work)
-        profile = work.spec.recovery
-        kdf = Argon2id(profile.memory_kib, profile.iterations, profile.lanes) if interactive else Pbkdf2()
+        kdf = _typed_kdf(work, keyslot) if interactive else Pbkdf2()
         cryptsetup.add_key(
             node, existing=existing, existing_keyslot=existing_keyslot, new=key, keyslot=keyslot, kdf=kdf
         )
@@ -171,6 +173,19 @@ def _enrol(work: Work, kind: ProviderKind, key: SecretBytes, *, interactive: boo
                 resolution="The other keys still open the volume. Look at `dmesg`, then run the same command again.",
             )
     _describe(node, work, kind, key, keyslot)
+
+
+def _typed_kdf(work: Work, keyslot: int) -> Argon2id:
+    """Return the cost for a key that a person types, made unmistakable and announced.
+
+    A cut between keyslot and token would leave a keyslot that nobody has a key to. By its number and an odd
+    amount of memory, which no default has, the next run knows it for its own.
+    """
+    profile = work.spec.recovery
+    odd_kib = profile.memory_kib - 2 * secrets.randbelow(_ODD_AMOUNTS) - 1
+    kdf = Argon2id(odd_kib, profile.iterations, profile.lanes)
+    work.announce(AnnouncedKeyslot(keyslot, "argon2id", kdf.iterations, kdf.memory_kib, kdf.lanes))
+    return kdf
 
 
 def existing_key_but(kind: ProviderKind, node: Path, work: Work) -> tuple[SecretBytes, int]:
@@ -192,7 +207,7 @@ def _describe(node: Path, work: Work, kind: ProviderKind, key: SecretBytes, keys
         confirmed=True if kind is ProviderKind.RECOVERY else None,
     )
     cryptsetup.import_token(node, header_token.build(token), number=None)
-    written = header_token.of_provider(_header(node), kind)
+    written = header_token.of_provider(read_header(node), kind)
     if not any(keyslot in content.keyslots for content in written):
         raise DamagedHeaderError(
             f"A token for {kind} was written to {node}, yet the header does not show it.",
@@ -236,11 +251,13 @@ def _free_keyslot(present: Header, work: Work) -> int:
     return free
 
 
-def _device(work: Work) -> Device:
+def resolved(work: Work) -> Device:
+    """Return the volume's device as its link leads to it now."""
     return (block.resolve_file if work.spec.is_file else block.resolve)(work.spec.device)
 
 
-def _header(node: Path) -> Header:
+def read_header(node: Path) -> Header:
+    """Return the header. Raises DamagedHeaderError."""
     found = header.read(node)
     if found.header is None or found.presence is not Presence.PRESENT:
         raise DamagedHeaderError(

@@ -1,11 +1,12 @@
 """What the actions of one operation share: the wish, the UUIDs to be used, and the keys in hand."""
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 from volward.errors import BugError
-from volward.model import DeviceClass, Identity, Observation, ProviderKind, Step, VolumeSpec
+from volward.model import AnnouncedKeyslot, DeviceClass, Identity, Observation, ProviderKind, VolumeSpec
 from volward.secret import SecretBytes
 
 
@@ -33,6 +34,9 @@ class Work:
     opened_by: str = ""
     remarks: tuple[str, ...] = ()  # of providers, for the person who runs it
     degraded: tuple[str, ...] = ()  # what failed before another provider opened it
+    announced: tuple[AnnouncedKeyslot, ...] = ()  # by enrolments that were cut short
+    # Journals which keyslot is about to be filled; an operation without a journal has nothing to announce.
+    announce: Callable[[AnnouncedKeyslot], None] = lambda _: None
     keys: dict[ProviderKind, SecretBytes] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -45,7 +49,8 @@ class Work:
             luks_uuid=unfinished.luks_uuid if unfinished else present or str(uuid.uuid4()),
             file_system_uuid=unfinished.file_system_uuid if unfinished else str(uuid.uuid4()),
             identity=seen.device.identity if seen.device else _identity_to_be(spec),
-            resumes_format=bool(unfinished and unfinished.step_begun == Step.FORMAT),
+            resumes_format=bool(unfinished and unfinished.format_was_cut),
+            announced=seen.announced,
         )
 
     def primary_key(self) -> SecretBytes:

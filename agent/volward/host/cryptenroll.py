@@ -15,6 +15,9 @@ from volward.host import run
 from volward.host.run import KeyFile
 from volward.secret import SecretBytes
 
+# The keyslot that it writes for a TPM, in the lowest free number: kdf, iterations, memory, lanes, hash of the kdf.
+KEYSLOT_COST = ("pbkdf2", 1000, 0, 0, "sha512")
+
 
 @dataclass(frozen=True)
 class Tpm2Enrolment:

@@ -272,6 +272,7 @@ def _keyslot(number: int, one: dict[str, object], *, opening: bool) -> Keyslot:
         key_bits=_integer(one["key_size"]) * 8,
         priority=_integer(one.get("priority", 1)),
         opens_data=opening,
+        kdf_hash="" if argon2 else _printable(kdf["hash"]),
     )
 
 

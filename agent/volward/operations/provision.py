@@ -7,6 +7,7 @@ to the unit files for each volume, then the mounts. Locks are held from the last
 import contextlib
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import partial
 
 from volward import journal, lock
 from volward.apply import RecoveryDelivery, Work, apply
@@ -17,6 +18,7 @@ from volward.observe import observe
 from volward.plan import Goal, plan_scratch, plan_volume
 from volward.verify import verify
 
+_KEY_STEPS = frozenset({Step.REMOVE_KEYSLOT, Step.ENROL_KEY, Step.ENROL_TPM2, Step.ENROL_RECOVERY})
 _AFTER_RELOAD = frozenset({Step.MOUNT, Step.SWAP_ON, Step.PREPARE_STORE})
 
 
@@ -56,11 +58,16 @@ class Watcher:
 def prepare(spec: VolumeSpec, goal: Goal, *, can_hand_over_recovery: bool, overwrite: bool = False) -> Prepared:
     """Look at a volume and plan it; the error that forbids it is returned, so that others can go on."""
     try:
-        seen = observe(spec, prove_blank=goal is Goal.PROVISION)
+        seen = seen_with_journal(spec, prove_blank=goal is Goal.PROVISION)
         plan = plan_for(spec, seen, goal, can_hand_over_recovery=can_hand_over_recovery, overwrite=overwrite)
     except VolwardError as error:
         return Prepared(spec, None, None, error)
     return Prepared(spec, seen, plan)
+
+
+def seen_with_journal(spec: VolumeSpec, *, prove_blank: bool = False) -> Observation:
+    """Look at a volume and at what its unfinished operations were about to do. Raises JournalError."""
+    return replace(observe(spec, prove_blank=prove_blank), announced=journal.announced(spec.name))
 
 
 def plan_for(
@@ -158,7 +165,7 @@ class _Running:
         overwrite: bool,
     ) -> None:
         """Look, plan, and open the journal: a new operation's, or the one of the run that was cut short."""
-        seen = observe(self.spec, prove_blank=True)
+        seen = seen_with_journal(self.spec, prove_blank=True)
         plan = plan_for(
             self.spec, seen, Goal.PROVISION, can_hand_over_recovery=recovery is not None, overwrite=overwrite
         )
@@ -175,14 +182,20 @@ class _Running:
 
     def _journal(self) -> journal.Operation | None:
         """A volume that is only opened and mounted has nothing to journal: each step is seen on the host."""
-        earlier = [r for r in journal.unfinished(self.spec.name) if r.verb == journal.PROVISION]
-        if earlier:
-            return journal.resume(earlier[-1])
-        formats = any(action.step is Step.FORMAT for action in self._pending)
-        if not formats:
-            return None
-        facts = journal.provisioning_facts(self._work.identity, self._work.luks_uuid, self._work.file_system_uuid)
-        return journal.begin(journal.PROVISION, self.spec.name, facts)
+        unfinished = journal.unfinished(self.spec.name)
+        for verb in (journal.PROVISION, journal.ENROL):
+            earlier = [r for r in unfinished if r.verb == verb]
+            if earlier:
+                # A run that was cut may have written units that systemd has not read.
+                self.wrote_units = Step.WRITE_UNITS in earlier[-1].steps_begun
+                return journal.resume(earlier[-1])
+        steps = {action.step for action in self._pending}
+        if Step.FORMAT in steps:
+            facts = journal.provisioning_facts(self._work.identity, self._work.luks_uuid, self._work.file_system_uuid)
+            return journal.begin(journal.PROVISION, self.spec.name, facts)
+        if steps & _KEY_STEPS:
+            return journal.begin(journal.ENROL, self.spec.name, {"luks_uuid": self._work.luks_uuid})
+        return None
 
     def until(self, is_barrier: Callable[[Step], bool]) -> None:
         """Do the pending actions up to the first that has to wait. Raises what an action raises."""
@@ -196,6 +209,7 @@ class _Running:
             self.watcher.step(self.spec.name, action)
             if self._operation:
                 self._operation.begin_step(action.name)
+                self._work.announce = partial(self._operation.announce, action.name)
             apply(action, self._work)
             if self._operation:
                 self._operation.end_step(action.name)

@@ -30,6 +30,7 @@ from volward.plan.device import (
     refuse_other_identity,
 )
 from volward.plan.goal import Goal
+from volward.plan.orphan import removing
 from volward.plan.recovery import recovery_warnings
 
 
@@ -129,7 +130,7 @@ def _named(spec: VolumeSpec, seen: Observation) -> str:
 def _enrolling(spec: VolumeSpec, seen: Observation, owned: Ownership, *, can_hand_over_recovery: bool) -> list[Action]:
     header = seen.header if owned is Ownership.OURS else None
     primary = _first_source(spec)
-    actions = []
+    actions = removing(seen) if owned is Ownership.OURS else []
     fresh = header is None or not any(token.provider and token.keyslots for token in header.tokens)
     if fresh:
         _refuse_key_of_another_provider(spec, seen, owned, primary)
@@ -141,7 +142,7 @@ def _enrolling(spec: VolumeSpec, seen: Observation, owned: Ownership, *, can_han
         )  # fmt: skip
     for provider in spec.providers:
         if provider is ProviderKind.TPM2:
-            if not _has_token(header, "systemd-tpm2"):
+            if not _has_token(header, "systemd-tpm2") or _was_cut(seen, f"{Step.ENROL_TPM2}:{provider}"):
                 pcrs = "+".join(map(str, spec.tpm2_pcrs))
                 actions.append(
                     Action(Step.ENROL_TPM2, f"enrol the TPM (PCR {pcrs})", "the volume lists tpm2", provider=provider)
@@ -174,6 +175,12 @@ def _refuse_key_of_another_provider(
             f"{spec.name} was formatted with a key of {used}, and now {primary} comes first in its configuration.",
             resolution=f"Put {used} first until `volward apply` has ended; then change it.",
         )
+
+
+def _was_cut(seen: Observation, name: str) -> bool:
+    """The step ran and is not known to be done: what it wrote is not proven to open the volume."""
+    unfinished = current_operation(seen)
+    return unfinished is not None and name in unfinished.steps_begun - unfinished.steps_done
 
 
 def _first_source(spec: VolumeSpec) -> ProviderKind:

@@ -1,0 +1,46 @@
+"""The action that removes a keyslot which an enrolment that was cut short left without its token.
+
+Nobody has the key of such a keyslot, and repeated runs would use all 32 up. It goes only when the journal proves
+it to be ours and another enrolled keyslot is opened with its key in this very operation (rule 4).
+"""
+
+from pathlib import Path
+
+from volward.apply.keys import existing_key, read_header, resolved
+from volward.apply.work import Work
+from volward.errors import BugError, VerificationError
+from volward.host import cryptsetup
+from volward.host.cryptsetup import KeyslotProof
+from volward.model import Action, Header
+
+
+def remove_keyslot(action: Action, work: Work) -> None:
+    """Remove the keyslot, after one more look at whose it is. One that is gone already is no error."""
+    number = action.keyslot
+    if number is None:
+        raise BugError(f"The step {action.step} was planned without a keyslot.", resolution="Please report it.")
+    node = resolved(work).node
+    if not _is_orphan(read_header(node), number, node, work):
+        return
+    key, keyslot = existing_key(node, work)
+    cryptsetup.kill_slot(node, keyslot=number, proof=KeyslotProof(keyslot, key))
+    if number in _numbers(read_header(node)):
+        raise VerificationError(
+            f"Keyslot {number} of {node} was removed, yet the header still shows it.",
+            resolution=f"Look at `cryptsetup luksDump {node}`, then run the same command again.",
+        )
+
+
+def _is_orphan(present: Header, number: int, node: Path, work: Work) -> bool:
+    if number not in _numbers(present):
+        return False
+    if number not in present.orphans(work.announced):
+        raise VerificationError(
+            f"Keyslot {number} of {node} is not the one of the journal any more.",
+            resolution="It was left alone. `volward status` shows what is there; run the same command again.",
+        )
+    return True
+
+
+def _numbers(present: Header) -> set[int]:
+    return {keyslot.number for keyslot in present.keyslots}
