@@ -152,6 +152,7 @@ def test_the_canary_scan_finds_a_canary(host: Host) -> None:
         ("base64+2", base64.b64encode(b"k=" + SECRET + b";")),
         ("base64url+1", base64.urlsafe_b64encode(b"{" + SECRET + b"}")),
     ],
+    ids=["raw", "hex", "HEX", "base64", "within base64", "within base64url"],
 )
 def test_the_secrets_scan_finds_each_encoding(host: Host, encoding: str, text: bytes) -> None:
     assert host.secrets_scan([b"another secret", SECRET]) == []
@@ -164,14 +165,15 @@ def test_the_secrets_scan_finds_each_encoding(host: Host, encoding: str, text: b
 
 def test_the_secrets_scan_looks_at_processes_journal_and_core_dumps(host: Host) -> None:
     word = SECRET.hex()
-    # The shell that starts them gets the word on its standard input.
-    host.sh('read -r word; systemd-run --quiet --unit=argument sleep "$word"d 2>&1 || true', input=word)
-    host.sh("read -r word; SECRET=$word setsid sleep 600 >/dev/null 2>&1 &", input=word)
+    # The shells that start them get the word on their standard input.
+    host.sh("word=$(cat); setsid perl -e 'sleep 600' \"$word\" >/dev/null 2>&1 &", input=word)
+    host.sh("SECRET=$(cat) setsid sleep 600 >/dev/null 2>&1 &", input=word)
     host.sh("logger --id --tag leak", input=word)
     host.sh("mkdir -p /root/cores; sysctl -qw kernel.core_pattern=/root/cores/core; cat >/run/word", input=word)
     core = 'word = open("/run/word").read(); import os; os.abort()'
     host.sh('ulimit -c unlimited; python3 -c "$1" || true', core)
     places = " ".join(hit.place for hit in host.secrets_scan([SECRET], also=["/root/cores"]))
+    assert "cmdline (perl)" in places
     assert "environ (sleep)" in places
     assert "journal" in places
     assert "/root/cores/core" in places

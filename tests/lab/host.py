@@ -222,8 +222,8 @@ class Host:
     def close(self, *, keep: bool = False) -> None:
         """End the host; `keep` leaves its directory for inspection."""
         if keep:
-            self.machine.cut_power()
             (self.directory / "keep").touch()
+            self.machine.release()
         else:
             self.machine.discard()
 

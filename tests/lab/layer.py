@@ -20,7 +20,7 @@ from tests.lab.ssh import Ssh
 # What a wheel of volward is made from; README and LICENSE are in its metadata.
 SOURCES = ("agent", "units", "pyproject.toml", "README.md", "LICENSE")
 # A lab file that shapes a snapshot; the others may change without a new one.
-SHAPERS = ("machine.py", "qemu.py", "layer.py")
+SHAPERS = ("qemu.py", "layer.py")
 KEPT_AGENT_LAYERS = 6
 
 # Loaded here and not at each boot: btrfs and raid456 measure their checksums for seconds as they load.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import fcntl
 import re
 import shutil
 import socket
@@ -51,7 +51,7 @@ class Snapshot:
 
 
 class Machine:
-    """A virtual machine that may be running; its directory is the caller's to remove, through `discard`."""
+    """A virtual machine that may be running; its directory is removed by `discard`."""
 
     def __init__(self, image: Image) -> None:
         parent = cache.root() / "machines"
@@ -59,9 +59,11 @@ class Machine:
         self.image = image
         self.directory = Path(tempfile.mkdtemp(prefix="m-", dir=parent))
         if len(str(self.directory)) > LONGEST_DIRECTORY:
-            self.discard()
+            shutil.rmtree(self.directory)
             raise LabError(f"{parent} is too long for unix sockets; set VOLWARD_LAB_CACHE to a shorter path")
-        (self.directory / "owner").write_text(str(os.getpid()))
+        # Held as long as this process lives, however it ends: `sweep` tells by it who is left behind.
+        self._owner = (self.directory / "owner").open("w")
+        fcntl.flock(self._owner, fcntl.LOCK_EX)
         self._qemu: subprocess.Popen[bytes] | None = None
         self._swtpm: subprocess.Popen[bytes] | None = None
         self._qmp: Qmp | None = None
@@ -172,10 +174,14 @@ class Machine:
                 raise LabError(f"the guest did not power off within {deadline_seconds:g} s") from None
         self.cut_power()
 
+    def release(self) -> None:
+        """End the machine and leave its directory."""
+        self.cut_power()
+        self._owner.close()
+
     def discard(self) -> None:
         """End the machine and remove its directory."""
-        if hasattr(self, "_qemu"):
-            self.cut_power()
+        self.release()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def console(self) -> str:
@@ -262,7 +268,11 @@ def _directories() -> list[Path]:
 def _is_owned(directory: Path) -> bool:
     """Whether the process that made this directory still runs."""
     try:
-        return Path(f"/proc/{int((directory / 'owner').read_text())}").exists()
-    except (OSError, ValueError):
-        # Made a moment ago, if it has no owner yet.
+        with (directory / "owner").open() as owner:
+            fcntl.flock(owner, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        # Made a moment ago, if it has no such file yet.
         return time.time() - directory.stat().st_mtime < 60
+    return False

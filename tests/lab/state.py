@@ -46,10 +46,15 @@ class StateDisk:
         umount {MOUNT_POINT}
         """
         host.sh(script, self.disk.link, *self.directories)
-        self.mount()
+        # Units are what they were: PID 1 need not read them again.
+        self._mount()
 
     def mount(self) -> None:
-        """Put the disk's directories in place; PID 1 reads its units again."""
+        """Put the disk's directories in place in a restored host; PID 1 reads its units again."""
+        self._mount()
+        self._host.run("systemctl", "daemon-reload")
+
+    def _mount(self) -> None:
         script = f"""
         mkdir -p {MOUNT_POINT}
         mount "$1" {MOUNT_POINT}
@@ -58,6 +63,5 @@ class StateDisk:
             mkdir -p "$directory"
             mount --bind "{MOUNT_POINT}$directory" "$directory"
         done
-        systemctl daemon-reload
         """
         self._host.sh(script, self.disk.link, *self.directories)

@@ -23,6 +23,11 @@ systemctl mask --quiet \
 	sshd-keygen.service getty@tty1.service serial-getty@ttyS0.service
 # Scanning tools must not assemble what a test put on a disk.
 ln -sf /dev/null /etc/udev/rules.d/64-md-raid-assembly.rules
+# Every daemon-reload runs every generator; these have nothing to do on this host.
+mkdir -p /etc/systemd/system-generators
+for name in debug getty gpt-auto hibernate-resume rc-local run ssh system-update sysv; do
+	ln -sf /dev/null "/etc/systemd/system-generators/systemd-$name-generator"
+done
 systemctl enable --quiet systemd-networkd.service ssh.service
 
 # The agent's environment, made as its installation guide says: volward itself is not in it yet.

@@ -1,0 +1,93 @@
+"""Runs in the guest: a small server around Qdrant's storage engine (shards, write-ahead log, segments).
+
+    qdrant_server.py serve STORAGE       what qdrant.service runs: keeps the collection open, answers on a socket
+    qdrant_server.py write TEXT COUNT    upsert COUNT points, TEXT in the payload of each
+    qdrant_server.py read                print the number of points and the payload of one
+
+There is no server binary to be had without a network, so the engine is Qdrant's own and the server is this file.
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+SOCKET = Path("/run/qdrant/socket")
+DIMENSIONS = 16
+
+
+def main() -> None:
+    verb, *words = sys.argv[1:]
+    if verb == "serve":
+        serve(Path(words[0]))
+    else:
+        request = {"verb": verb, "text": words[0], "count": int(words[1])} if verb == "write" else {"verb": verb}
+        print(ask(request))
+
+
+def serve(storage: Path) -> None:
+    shard = open_collection(storage / "collections" / "demo")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with socket.socket(socket.AF_UNIX) as server:
+        SOCKET.unlink(missing_ok=True)
+        server.bind(str(SOCKET))
+        server.listen()
+        tell_systemd("READY=1")
+        try:
+            while True:
+                connection, _ = server.accept()
+                with connection, connection.makefile("rw") as stream:
+                    stream.write(answer(shard, json.loads(stream.readline())) + "\n")
+        finally:
+            shard.close()
+
+
+def open_collection(path: Path):  # noqa: ANN201 (the engine's wheel has types, the tests' environment has not)
+    import qdrant_edge as engine
+
+    if path.exists():
+        return engine.EdgeShard.load(str(path))
+    path.mkdir(parents=True)
+    vectors = engine.EdgeVectorParams(size=DIMENSIONS, distance=engine.Distance.Cosine)
+    return engine.EdgeShard.create(str(path), engine.EdgeConfig(vectors=vectors))
+
+
+def answer(shard, request: dict[str, object]) -> str:  # noqa: ANN001
+    import qdrant_edge as engine
+
+    if request["verb"] == "write":
+        count = int(str(request["count"]))
+        points = [
+            engine.Point(
+                number, [float((number * 7 + axis) % 11) for axis in range(DIMENSIONS)], {"t": request["text"]}
+            )
+            for number in range(1, count + 1)
+        ]
+        shard.update(engine.UpdateOperation.upsert_points(points))
+        shard.flush()
+        return f"{count} points written"
+    (first,) = shard.retrieve([1], True, False)
+    return f"{shard.count(engine.CountRequest())} {first.payload['t']}"
+
+
+def ask(request: dict[str, object]) -> str:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(SOCKET))
+        with client.makefile("rw") as stream:
+            stream.write(json.dumps(request) + "\n")
+            stream.flush()
+            return stream.readline().strip()
+
+
+def tell_systemd(state: str) -> None:
+    """Send one notification (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notification:
+            notification.sendto(state.encode(), address.replace("@", "\0", 1))
+
+
+if __name__ == "__main__":
+    main()
