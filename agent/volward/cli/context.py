@@ -7,7 +7,7 @@ table is drawn on a terminal.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -79,11 +79,16 @@ class Context:
 
         click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
 
-    def table(self, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Write a table: drawn by rich on a terminal, aligned columns of plain text otherwise."""
+    def table(
+        self, headings: Sequence[str], rows: Iterable[Sequence[str]], *, styles: Mapping[str, str] | None = None
+    ) -> None:
+        """Write a table: drawn by rich on a terminal, aligned columns of plain text otherwise.
+
+        ``styles`` are rich's, by the text of a cell; colour never says what the text does not.
+        """
         content = [[str(cell) for cell in row] for row in rows]
         if sys.stdout.isatty():
-            _draw(headings, content)
+            _draw(headings, content, styles or {})
             return
         widths = [max(map(len, column)) for column in zip(headings, *content, strict=True)]
         for row in (headings, *content):
@@ -95,7 +100,7 @@ def _plain(value: object) -> object:
     return sorted(value) if isinstance(value, set | frozenset) else str(value)
 
 
-def _draw(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def _draw(headings: Sequence[str], rows: Iterable[Sequence[str]], styles: Mapping[str, str]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -103,7 +108,7 @@ def _draw(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
     table = Table(*headings, box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in row))
     Console().print(table)
 
 

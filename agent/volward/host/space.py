@@ -21,6 +21,11 @@ class Space:
         usable = self.used_bytes + self.available_bytes
         return -(-100 * self.used_bytes // usable) if usable else 0
 
+    @property
+    def inodes_percent(self) -> int:
+        """0 for a file system that makes inodes as it needs them."""
+        return -(-100 * self.inodes_used // self.inodes_total) if self.inodes_total else 0
+
 
 def of(mount_point: Path, *, number: str) -> Space | None:
     """Return the space of the file system with that device number ("252:0") at the mount point.

@@ -1,0 +1,118 @@
+"""status: look at many volumes at once, with one child process (`dmsetup table`) at most and linear effort.
+
+Needs no secret and takes no lock, so that it answers while another volward works.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from volward import journal, openings, pins
+from volward.errors import JournalError, VolwardError
+from volward.host import cgroup, mapping, space
+from volward.host.cgroup import Running
+from volward.host.mapping import CryptTable
+from volward.journal import Record
+from volward.model import MappingState, Observation, Pin, VolumeSpec
+from volward.observe import glance
+from volward.openings import Opening
+from volward.report.volume import Consumer, SeenVolume
+from volward.surroundings import Surroundings
+
+
+def look_at(specs: Sequence[VolumeSpec]) -> tuple[SeenVolume, ...]:
+    """Return what is to be told of each volume, in the order given. Raises OSError without /proc and /sys."""
+    surroundings = Surroundings()
+    records = _Operations()
+    looked = [_look(spec, surroundings, records) for spec in specs]
+    tables = _tables() if any(one.seen.mapping.state is not MappingState.ABSENT for one in looked) else _Tables({}, "")
+    running = cgroup.look() if any(spec.consumers for spec in specs) else None
+    return tuple(_complete(one, tables, running) for one in looked)
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """The first half of a look: everything but what is asked once for all volumes."""
+
+    spec: VolumeSpec
+    seen: Observation
+    pin_error: str
+    operations: tuple[Record, ...]
+    operations_error: str
+
+
+@dataclass(frozen=True)
+class _Tables:
+    by_name: Mapping[str, CryptTable]
+    error: str
+
+
+class _Operations:
+    """Unfinished operations by volume: one listing; file by file only when one of them is damaged."""
+
+    def __init__(self) -> None:
+        self._by_volume: dict[str, tuple[Record, ...]] | None = {}
+        try:
+            for record in journal.unfinished():
+                self._by_volume[record.volume] = (*self._by_volume.get(record.volume, ()), record)
+        except JournalError:
+            self._by_volume = None
+
+    def of(self, volume: str) -> tuple[Record, ...]:
+        """Raises JournalError when the volume's own cannot be read."""
+        return journal.unfinished(volume) if self._by_volume is None else self._by_volume.get(volume, ())
+
+
+def _look(spec: VolumeSpec, surroundings: Surroundings, records: _Operations) -> _Looked:
+    pin: Pin | None = None
+    pin_error = operations_error = ""
+    operations: tuple[Record, ...] = ()
+    unfinished = None
+    try:
+        pin = pins.read(spec.name)
+    except VolwardError as error:
+        pin_error = error.what
+    try:
+        operations = records.of(spec.name)
+        provisioning = [record for record in operations if record.verb == journal.PROVISION]
+        unfinished = provisioning[-1].as_unfinished() if provisioning else None
+    except VolwardError as error:
+        operations_error = error.what
+    seen = glance(spec, surroundings, pin=pin, unfinished=unfinished)
+    return _Looked(spec, seen, pin_error, operations, operations_error)
+
+
+def _tables() -> _Tables:
+    try:
+        return _Tables(mapping.tables(), "")
+    except (VolwardError, OSError) as error:
+        return _Tables({}, f"The table of the mapping is unknown: {error}")
+
+
+def _complete(looked: _Looked, tables: _Tables, running: Running | None) -> SeenVolume:
+    spec, seen = looked.spec, looked.seen
+    mapped = seen.mapping
+    is_open = mapped.state is not MappingState.ABSENT
+    whole = mapped.state is MappingState.ACTIVE and seen.mount is not None and seen.mount.number == mapped.number
+    return SeenVolume(
+        spec=spec,
+        seen=seen,
+        pin_error=looked.pin_error,
+        operations=looked.operations,
+        operations_error=looked.operations_error,
+        table=tables.by_name.get(mapped.name) if is_open else None,
+        table_error=tables.error if is_open else "",
+        io=mapping.io_counters(mapped.number) if mapped.number else None,
+        space=space.of(spec.mount_point, number=mapped.number) if whole and spec.mount_point else None,
+        consumers=tuple(Consumer(name, running.of(name)) for name in spec.consumers) if running else (),
+        opening=_opening(spec.name, seen),
+    )
+
+
+def _opening(volume: str, seen: Observation) -> Opening | None:
+    """The record counts only for the mapping that it is about; a failure only while the volume is closed."""
+    last = openings.read(volume)
+    if last is None:
+        return None
+    if seen.mapping.state is MappingState.ABSENT:
+        return last if last.error else None
+    return last if last.by and last.disk_sequence == mapping.disk_sequence(seen.mapping.number) else None

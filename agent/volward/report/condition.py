@@ -1,0 +1,296 @@
+"""The condition of a volume in one word, with the reasons and what to do about each. Pure.
+
+The words are published (docs/reference/status.md and status.schema.json): monitoring goes by them.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from volward.model import CopyState, MappingState, MountPointState, MountUnitState, Presence, StoreKind
+from volward.report.amount import size
+from volward.report.volume import SeenVolume
+
+_NEARLY_FULL_PERCENT = 90
+_RESTORE = "Restore the header from a backup (cryptsetup luksHeaderRestore)."
+
+
+class State(StrEnum):
+    """What a volume is now; the first that applies, from the worst to the best."""
+
+    SUSPENDED = "suspended"  # in the middle of a re-encryption: only a reboot helps
+    ZOMBIE = "zombie"  # open, and its device is gone
+    FOREIGN = "foreign"  # the device or the mapping's name carries something that is not this volume
+    UNKNOWN = "unknown"  # it could not be told
+    ABSENT = "absent"  # the device is not there
+    DAMAGED = "damaged"  # both copies of the header are damaged, or it is gone
+    NEW = "new"  # not provisioned yet
+    CLOSED = "closed"
+    UNMOUNTED = "unmounted"  # open, not mounted
+    DEGRADED = "degraded"  # in use, with something to see to
+    OK = "ok"
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A sentence on what is and one on what to do; a ``problem`` is why a volume in use is not ok."""
+
+    what: str
+    resolution: str
+    problem: bool = True
+
+
+@dataclass(frozen=True)
+class Condition:
+    state: State
+    remarks: tuple[Remark, ...]
+
+    @property
+    def problems(self) -> tuple[Remark, ...]:
+        return tuple(one for one in self.remarks if one.problem)
+
+    @property
+    def notes(self) -> tuple[Remark, ...]:
+        return tuple(one for one in self.remarks if not one.problem)
+
+
+def judge(one: SeenVolume) -> Condition:
+    """Say how a volume is."""
+    state, why = _state(one)
+    remarks = [*why, *_device(one), *_header(one), *_in_use(one), *_history(one), *_unreadable(one)]
+    if state is State.OK and any(remark.problem for remark in remarks):
+        state = State.DEGRADED
+    return Condition(state, tuple(remarks))
+
+
+def is_fine(one: SeenVolume, condition: Condition) -> bool:
+    """Say whether `status --check` is content: ok, or closed as the configuration wants it after a boot."""
+    wanted_closed = condition.state is State.CLOSED and not one.spec.open_at_boot
+    return condition.state is State.OK or (wanted_closed and not condition.problems)
+
+
+# --- the state, and its own reason -----------------------------------------------------------------------
+
+
+def _state(one: SeenVolume) -> tuple[State, list[Remark]]:
+    mapped, name = one.seen.mapping, one.spec.name
+    explain = "`volward plan` says more."
+    match mapped.state:
+        case MappingState.SUSPENDED:
+            return State.SUSPENDED, [Remark(mapped.detail, "Reboot the host. Never run `dmsetup resume`.")]
+        case MappingState.ZOMBIE:
+            stop = f"Stop what uses it, unmount it, `dmsetup remove {mapped.name}`, then `volward open {name}`."
+            return State.ZOMBIE, [Remark(mapped.detail, f"Look at the disk and its cabling. {stop}")]
+        case MappingState.FOREIGN:
+            return State.FOREIGN, [Remark(mapped.detail, f"volward leaves it alone. `dmsetup info {mapped.name}`")]
+        case MappingState.UNKNOWN:
+            return State.UNKNOWN, [Remark(mapped.detail, explain)]
+        case _:
+            return _state_of_device(one)
+
+
+def _state_of_device(one: SeenVolume) -> tuple[State, list[Remark]]:
+    spec, seen = one.spec, one.seen
+    if seen.device_presence is Presence.UNKNOWN:
+        return State.UNKNOWN, [Remark(seen.device_error, "Unknown is not absent: look at `dmesg`, then look again.")]
+    if seen.device_presence is Presence.ABSENT:
+        if spec.is_file and seen.pin is None and not one.pin_error:
+            return State.NEW, [Remark("It is not provisioned yet.", "`volward plan` shows what would be done.", False)]
+        return State.ABSENT, [
+            Remark(
+                seen.device_error,
+                "Plug it in again, or mend `device` in the configuration (`volward init`).",
+            )
+        ]
+    if spec.store is StoreKind.SCRATCH:
+        return _state_of_scratch(one)
+    if seen.header is None:
+        return _state_without_header(one)
+    if seen.pin is not None and seen.pin.luks_uuid != seen.header.uuid:
+        return State.FOREIGN, [
+            Remark(
+                f"The device carries the LUKS UUID {seen.header.uuid}; pinned is {seen.pin.luks_uuid}.",
+                "It may be another disk: compare its serial number. If it is right, `volward repin` accepts it.",
+            )
+        ]
+    if seen.pin is None and not one.pin_error and not seen.unfinished:
+        return State.FOREIGN, [
+            Remark(
+                f"The device has a LUKS2 header (label {seen.header.label or 'none'}) that volward did not make here.",
+                f"If it is this volume's, moved from another host: `volward repin {spec.name}`.",
+            )
+        ]
+    return _state_of_mapping(one)
+
+
+def _state_without_header(one: SeenVolume) -> tuple[State, list[Remark]]:
+    spec, seen = one.spec, one.seen
+    match seen.header_presence:
+        case Presence.UNKNOWN:
+            return State.UNKNOWN, [Remark(seen.header_error, "Look at `dmesg`; the disk may be failing.")]
+        case Presence.PRESENT if "LUKS1" in seen.header_error:
+            return State.FOREIGN, [Remark(seen.header_error, "volward leaves it alone.")]
+        case Presence.PRESENT:
+            return State.DAMAGED, [Remark(seen.header_error, f"Do not format. {_RESTORE}")]
+    half_made = seen.unfinished is not None
+    if half_made or (seen.pin is None and not one.pin_error):
+        what = "Its provisioning has not ended." if half_made else "It is not provisioned yet."
+        return State.NEW, [Remark(what, f"`volward plan {spec.name}` shows what would be done.", half_made)]
+    return State.DAMAGED, [
+        Remark(
+            "The device of this volume has no LUKS2 header any more.",
+            f"Do not format. If it is the right disk: {_RESTORE}",
+        )
+    ]
+
+
+def _state_of_scratch(one: SeenVolume) -> tuple[State, list[Remark]]:
+    seen = one.seen
+    if not seen.scratch_uuid and seen.pin is None and not one.pin_error:
+        return State.NEW, [Remark("It is not claimed yet.", "`volward plan` shows what would be done.", False)]
+    if seen.pin is not None and seen.scratch_uuid != seen.pin.luks_uuid:
+        found = f"the marker {seen.scratch_uuid}" if seen.scratch_uuid else "no marker"
+        return State.FOREIGN, [
+            Remark(f"The device carries {found}; pinned is {seen.pin.luks_uuid}.", "It may be another disk.")
+        ]
+    return _state_of_mapping(one)
+
+
+def _state_of_mapping(one: SeenVolume) -> tuple[State, list[Remark]]:
+    spec, seen = one.spec, one.seen
+    if seen.mapping.state is MappingState.ABSENT:
+        return State.CLOSED, []
+    if spec.mount_point is None:
+        in_use = State.OK if seen.swap_active else State.UNMOUNTED
+        return in_use, [] if seen.swap_active else [Remark("It is not in use as swap.", f"`volward open {spec.name}`")]
+    if one.mounted_here:
+        return State.OK, []
+    if seen.mount is not None:
+        what = f"{seen.mount.source} is mounted at {spec.mount_point}, and not this volume."
+        return State.UNMOUNTED, [Remark(what, f"Unmount it, then `volward open {spec.name}`.")]
+    return State.UNMOUNTED, [
+        Remark(f"It is open and not mounted at {spec.mount_point}.", f"`volward open {spec.name}`")
+    ]
+
+
+# --- what else there is to say ---------------------------------------------------------------------------
+
+
+def _device(one: SeenVolume) -> list[Remark]:
+    spec, seen = one.spec, one.seen
+    found = []
+    if seen.device and seen.pin:
+        differs = seen.device.identity.differences(seen.pin.identity)
+        if differs:
+            accept = f"If that was done on purpose: `volward repin {spec.name}`. If not, look which disk this is."
+            found.append(Remark(f"The device changed since it was pinned ({'; '.join(differs)}).", accept))
+    if seen.same_uuid_elsewhere:
+        others = ", ".join(seen.same_uuid_elsewhere)
+        found.append(Remark(f"The same LUKS UUID is on {others}.", "Detach the clone; the wrong one could be opened."))
+    if seen.device and seen.device.read_only and "ro" not in spec.mount_options:
+        found.append(Remark(f"{seen.device.node} is read-only.", "Look at `dmesg` and at `blockdev --getro`."))
+    return found
+
+
+def _header(one: SeenVolume) -> list[Remark]:
+    spec, header = one.spec, one.seen.header
+    if header is None or spec.store is StoreKind.SCRATCH:
+        return []
+    found = []
+    if header.damaged:
+        copies = f"primary {header.primary}, secondary {header.secondary}"
+        mend = "Back the header up first (cryptsetup luksHeaderBackup), then `cryptsetup repair` mends it."
+        if CopyState.UNKNOWN in (header.primary, header.secondary):
+            mend = "A part of the header could not be read: the disk may be failing. Back the header up now."
+        found.append(Remark(f"One copy of the header is not whole ({copies}); the volume still opens.", mend))
+    if header.label != spec.name:
+        rename = f"`cryptsetup config --label {spec.name}` on the device names it; nothing else depends on it."
+        found.append(Remark(f"The header's label is {header.label or 'empty'}, not {spec.name}.", rename))
+    if any("reencrypt" in requirement for requirement in header.requirements):
+        found.append(Remark("A re-encryption has not ended.", "Let it end: `cryptsetup reencrypt --resume-only`."))
+    if not any(keyslot.opens_data for keyslot in header.keyslots):
+        lost = "If it is open now, copy the data away before it is closed: nothing opens it again."
+        found.append(Remark("No keyslot opens the data.", lost))
+    enrolled = {"tpm2" if t.type == "systemd-tpm2" else t.provider for t in header.tokens if t.keyslots}
+    missing = [str(provider) for provider in spec.providers if provider not in enrolled]
+    if missing:
+        found.append(Remark(f"No key of {', '.join(missing)} is enrolled.", f"`volward apply {spec.name}` enrols it."))
+    if not one.seen.recovery_confirmed:
+        enrol = f"`volward recovery enrol {spec.name}` makes one."
+        found.append(Remark("It has no confirmed recovery key.", enrol, problem=False))
+    return found
+
+
+def _in_use(one: SeenVolume) -> list[Remark]:
+    """Mount, mount point, unit files, directories, space."""
+    spec, seen = one.spec, one.seen
+    found = []
+    apply = f"`volward apply {spec.name}` mends it."
+    provisioned = seen.pin is not None and seen.unfinished is None
+    if one.mounted_here and seen.mount is not None and seen.mount.read_only and "ro" not in spec.mount_options:
+        mend = "The kernel does that after an error: look at `dmesg`, then check the file system while it is unmounted."
+        found.append(Remark(f"{spec.mount_point} is read-only.", mend))
+    if seen.mapping.state is MappingState.ACTIVE and seen.mapping_file_system != spec.file_system:
+        there = seen.mapping_file_system or "nothing that volward knows"
+        found.append(Remark(f"The mapping carries {there}, not {spec.file_system}.", "volward leaves it alone."))
+    found += [Remark(f"{text}.", apply) for text in seen.directories_differ]
+    if provisioned and spec.mount_point is not None:
+        if seen.mount_unit is not MountUnitState.CURRENT:
+            found.append(Remark(f"The unit files are {seen.mount_unit}, not current.", apply))
+        found += _mount_point(one)
+    if one.space is not None:
+        worst = max(one.space.used_percent, one.space.inodes_percent)
+        if worst >= _NEARLY_FULL_PERCENT:
+            inodes = one.space.inodes_total - one.space.inodes_used
+            left = f"{size(one.space.available_bytes)} and {inodes} inodes are left"
+            found.append(Remark(f"{spec.mount_point} is {worst} % full: {left}.", "Free some space.", problem=False))
+    if one.table is not None and not one.table.key_in_keyring:
+        why = "The volume key is in the mapping's table, where `dmsetup table --showkeys` shows it."
+        found.append(Remark(why, "Closing and opening the volume puts it into the keyring.", problem=False))
+    return found
+
+
+def _mount_point(one: SeenVolume) -> list[Remark]:
+    spec = one.spec
+    match one.seen.mount_point:
+        case MountPointState.OCCUPIED:
+            what = f"{spec.mount_point} holds files while the volume is not mounted."
+            return [Remark(what, "They are on the root disk, not encrypted. Move them away.")]
+        case MountPointState.NOT_A_DIRECTORY:
+            return [Remark(f"{spec.mount_point} is not a directory.", "Move it away.")]
+        case MountPointState.EMPTY | MountPointState.ABSENT:
+            what = f"{spec.mount_point} is not sealed: a database could start there on the root disk."
+            return [Remark(what, f"`volward apply {spec.name}` seals it.")]
+        case MountPointState.UNKNOWN:
+            return [
+                Remark(f"The mount point {spec.mount_point} could not be looked at.", "Look at `ls -ld` and `dmesg`.")
+            ]
+        case _:
+            return []
+
+
+def _history(one: SeenVolume) -> list[Remark]:
+    """How it was opened, and what did not end."""
+    found = []
+    opening = one.opening
+    if opening is not None and opening.error:
+        found.append(Remark(f"The last opening failed ({opening.code}): {opening.error}", opening.resolution))
+    elif opening is not None and opening.degraded:
+        see = f"Opened by {opening.by} instead. See to it before that fails too."
+        found += [Remark(f"A key provider failed: {reason.rstrip('.')}.", see) for reason in opening.degraded]
+    for record in one.operations:
+        where = f"in the step {record.step_begun}" if record.step_begun else "between two steps"
+        again = f"`volward resume {record.operation}` goes on, `volward abort {record.operation}` gives it up."
+        found.append(Remark(f"The operation {record.operation} was cut {where}.", again))
+    return found
+
+
+def _unreadable(one: SeenVolume) -> list[Remark]:
+    """What could not be read beside the volume itself."""
+    found = []
+    if one.pin_error:
+        found.append(Remark(one.pin_error, f"Look at the disk by hand, then `volward repin {one.spec.name}`."))
+    if one.operations_error:
+        found.append(Remark(one.operations_error, "Keep the file; `volward journal` names it."))
+    if one.table_error:
+        found.append(Remark(one.table_error, "Is dmsetup installed? `apt install dmsetup`", problem=False))
+    return found
