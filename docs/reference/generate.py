@@ -56,8 +56,8 @@ def configuration() -> str:
     lines = [
         "# Configuration",
         "",
-        "`/etc/volward/volward.toml`, then `/etc/volward/volward.d/*.toml` in the order of their names. Unknown keys are",
-        "errors. `volward check` lists every problem at once; `volward config schema` prints the JSON Schema for editors.",
+        "`/etc/volward/volward.toml`, then `/etc/volward/volward.d/*.toml` in the order of their names. Unknown keys",
+        "are errors. `volward check` lists every problem at once; `volward config schema` prints its JSON Schema.",
         "",
         "`[defaults]` takes every key of a volume that is marked with *; a volume's own value wins.",
         "",
