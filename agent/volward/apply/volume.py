@@ -5,6 +5,7 @@ import os
 import stat
 from pathlib import Path
 
+from volward import openings
 from volward.apply.keys import open_through_chain
 from volward.apply.work import Work
 from volward.errors import DeviceUnknownError, FileSystemError, IdentityError, MappingError, MountPointError
@@ -22,7 +23,9 @@ def open_mapping(action: Action, work: Work) -> None:
     else:
         open_through_chain(device, work)
     work.opened_fresh = True
-    _refuse_unless_mapped(work, device)
+    made = _refuse_unless_mapped(work, device)
+    by = work.opened_by or "random key"
+    openings.write(work.spec.name, openings.opened(by, work.degraded, mapping.disk_sequence(made.number)))
 
 
 def close(action: Action, work: Work) -> None:
@@ -156,13 +159,15 @@ def _mapped(work: Work) -> Mapping:
     return mapping.of_volume(work.spec, None if scratch else work.luks_uuid, _resolved(work))
 
 
-def _refuse_unless_mapped(work: Work, device: Device) -> None:
+def _refuse_unless_mapped(work: Work, device: Device) -> Mapping:
+    """Return the mapping. Raises MappingError when it is not the volume's, open on its device."""
     found = _mapped(work)
     if found.state is not MappingState.ACTIVE:
         raise MappingError(
             f"The mapping {work.spec.mapping_name} is {found.state} on {device.node}: {found.detail}",
             resolution="`volward status` shows what is there now.",
         )
+    return found
 
 
 def _mount_point(work: Work) -> Path:

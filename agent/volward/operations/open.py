@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from volward import audit, lock
+from volward import audit, lock, openings
 from volward.apply import Work, apply
 from volward.errors import InterruptedRunError, VerificationError, VolwardError
 from volward.model import Plan, ProviderKind, VolumeSpec
@@ -52,7 +52,11 @@ def open_volumes(
 def _open(spec: VolumeSpec, watcher: Watcher, deadline_seconds: float, ask_recovery: bool) -> Opened:
     try:
         with lock.held(spec.name):
-            return _open_locked(spec, watcher, deadline_seconds, ask_recovery)
+            try:
+                return _open_locked(spec, watcher, deadline_seconds, ask_recovery)
+            except VolwardError as error:  # not for a volume that another volward works on
+                openings.write(spec.name, openings.failed(error))
+                raise
     except VolwardError as error:
         audit.record("open", spec.name, audit.Outcome.FAILED, f"{spec.name}: {error}", code=error.code)
         return Opened(spec.name, None, error=error)

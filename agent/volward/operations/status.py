@@ -109,10 +109,11 @@ def _complete(looked: _Looked, tables: _Tables, running: Running | None) -> Seen
 
 
 def _opening(volume: str, seen: Observation) -> Opening | None:
-    """The record counts only for the mapping that it is about; a failure only while the volume is closed."""
+    """The record counts only for the mapping that it is about; a failure only while the volume is not mounted."""
     last = openings.read(volume)
     if last is None:
         return None
-    if seen.mapping.state is MappingState.ABSENT:
-        return last if last.error else None
-    return last if last.by and last.disk_sequence == mapping.disk_sequence(seen.mapping.number) else None
+    if last.error:
+        in_use = seen.swap_active or (seen.mount is not None and seen.mount.number == seen.mapping.number)
+        return None if in_use else last
+    return last if last.disk_sequence == mapping.disk_sequence(seen.mapping.number) else None
