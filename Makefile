@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 COVERAGE := $(BIN)/coverage
+# To build systemd-python, and the tools whose work the unit tests look at.
+PACKAGES := python3-dev python3-venv gcc libc6-dev pkg-config libsystemd-dev cryptsetup-bin util-linux xfsprogs btrfs-progs
 
 .PHONY: help
 help: ## List everything that make can do here
@@ -55,6 +57,13 @@ bench: $(VENV)/installed lab ## The speeds that volward claims, each a compariso
 .PHONY: tools
 tools: ## Install what the tests and the virtual host need from Debian (apt; root)
 	@$(PYTHON) -m tests.lab tools
+	@missing=$$({ dpkg-query --show --showformat '$${db:Status-Status} $${Package}\n' $(PACKAGES) 2>/dev/null || true; } \
+		| awk '$$1 == "installed" {print $$2}' | sort -u | comm -13 - <(printf '%s\n' $(PACKAGES) | sort -u)); \
+	if [ -n "$$missing" ]; then \
+		echo "The tests need these Debian packages: "$$missing; \
+		apt-get --quiet --yes update >/dev/null; \
+		DEBIAN_FRONTEND=noninteractive apt-get --quiet --yes --no-install-recommends install $$missing >/dev/null; \
+	fi
 
 .PHONY: lab
 lab: tools ## Build the virtual host, if it is not cached
