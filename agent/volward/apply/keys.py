@@ -27,7 +27,9 @@ def create_key(action: Action, work: Work) -> None:
     """Create the volume's key in its store, or adopt the one that an earlier run created; keep it in hand."""
     kind = _provider(action)
     source = providers.source(kind, work.spec)
-    ref = source.create(source.first_ref(work.spec.name), adopt=not source.interactive, deadline_seconds=work.deadline_seconds)
+    ref = source.create(
+        source.first_ref(work.spec.name), adopt=not source.interactive, deadline_seconds=work.deadline_seconds
+    )
     work.take(kind, source.read(ref, deadline_seconds=work.deadline_seconds))
 
 
@@ -50,7 +52,9 @@ def enrol_key(action: Action, work: Work) -> None:
     """Enrol the key of one more provider; a keyslot that its key opens already is used as it is."""
     kind = _provider(action)
     source = providers.source(kind, work.spec)
-    ref = source.create(source.first_ref(work.spec.name), adopt=not source.interactive, deadline_seconds=work.deadline_seconds)
+    ref = source.create(
+        source.first_ref(work.spec.name), adopt=not source.interactive, deadline_seconds=work.deadline_seconds
+    )
     key = work.take(kind, source.read(ref, deadline_seconds=work.deadline_seconds))
     _enrol(work, kind, key, interactive=source.interactive)
 

@@ -41,7 +41,7 @@ def enrol(context: Context, volume: str, recovery_fd: int | None) -> int:
     demand_root("recovery enrol")
     from volward.cli.delivery import DescriptorDelivery, TerminalDelivery
     from volward.errors import NoTerminalError
-    from volward.operations.keys import enrol_recovery_key
+    from volward.operations.enrolment import enrol_recovery_key
 
     if recovery_fd is None and not context.is_terminal:
         raise NoTerminalError(

@@ -1,46 +1,64 @@
 """`volward resume` and `volward abort`: what becomes of an operation that was cut short."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_root
 from volward.errors import DeviceNotFoundError
 
+if TYPE_CHECKING:
+    from volward.journal import Record
+
 
 @click.command
 @click.argument("operation")
+@click.option("--recovery-fd", type=int, metavar="N", help="Write new recovery keys to this descriptor (an escrow).")
 @click.pass_context
-def resume(ctx: click.Context, operation: str) -> int:
+def resume(ctx: click.Context, operation: str, recovery_fd: int | None) -> int:
     """Finish OPERATION from where it was cut short (`volward journal` lists them)."""
     demand_root("resume")
-    from volward.cli.apply import apply
+    from volward import journal
 
     record = _unfinished(operation)
-    result: int = ctx.invoke(
-        apply, volumes=(record.volume,), yes=True, overwrite=(), recovery_fd=None, no_recovery=False
-    )
-    return result
+    if record.verb == journal.RECOVERY:
+        from volward.cli.recovery import enrol
+
+        return int(ctx.invoke(enrol, volume=record.volume, recovery_fd=recovery_fd))
+    from volward.cli.apply import apply
+
+    wanted = {"volumes": (record.volume,), "yes": True, "recovery_fd": recovery_fd}
+    return int(ctx.invoke(apply, overwrite=(), no_recovery=False, **wanted))
 
 
 @click.command
 @click.argument("operation")
 @pass_context
 def abort(context: Context, operation: str) -> int:
-    """Give OPERATION up: nothing of it is done any more, and nothing that it did is undone.
+    """Give OPERATION up: nothing of it is done any more.
 
-    A device that it had begun to format counts as foreign afterwards; the key that it created stays.
+    Of a provisioning nothing is undone: a device that it had begun to format counts as foreign afterwards, and
+    the key that it created stays. An enrolment's keyslot that nobody has a key to is removed.
     """
     demand_root("abort")
     from volward import journal, lock
 
     record = _unfinished(operation)
-    with lock.held(record.volume):
-        journal.resume(record).end("aborted")
+    if record.announced and record.verb != journal.PROVISION:
+        from volward.operations.enrolment import give_up
+
+        removed = give_up(context.spec(record.volume), record, deadline_seconds=60.0)
+        for number in removed:
+            context.print(f"{record.volume}: keyslot {number} was removed; nobody had its key")
+    else:
+        with lock.held(record.volume):
+            journal.resume(record).end("aborted")
     context.print(f"{operation}: aborted after {record.steps_done[-1] if record.steps_done else 'no step'}.")
     return 0
 
 
-def _unfinished(operation: str):  # type: ignore[no-untyped-def]
+def _unfinished(operation: str) -> "Record":
     from volward import journal
 
     for record in journal.unfinished():

@@ -1,15 +1,15 @@
-"""Key work on one volume outside provisioning: export the unlocking key, test or enrol a recovery key."""
+"""Key work that changes nothing: export the unlocking key, test a recovery key."""
 
 from dataclasses import dataclass
 
 from volward import audit, lock
-from volward.apply import RecoveryDelivery, Work, apply
+from volward.apply import Work
 from volward.apply.keys import existing_key
-from volward.errors import DamagedHeaderError, DeviceUnknownError
 from volward.host import cryptsetup
 from volward.keys import providers
-from volward.model import Action, Header, Observation, ProviderKind, Step, VolumeSpec
+from volward.model import ProviderKind, VolumeSpec
 from volward.observe import observe
+from volward.operations.enrolment import provable_header
 from volward.plan.device import present_device
 from volward.secret import SecretBytes
 
@@ -49,36 +49,8 @@ def test_recovery_key(spec: VolumeSpec) -> int | None:
     """
     seen = observe(spec)
     node = present_device(spec, seen).node
-    header = _header(spec, seen)
+    header = provable_header(spec, seen)
     source = providers.source(ProviderKind.RECOVERY, spec)
     with source.read(source.first_ref(spec.name), deadline_seconds=0.0) as key:
         numbers = [keyslot.number for keyslot in header.keyslots]
         return next((number for number in numbers if cryptsetup.test_key(node, key, keyslot=number)), None)
-
-
-def enrol_recovery_key(spec: VolumeSpec, delivery: RecoveryDelivery, *, deadline_seconds: float) -> None:
-    """Make a recovery key, hand it over, and enrol it; earlier ones stay. Raises what the action raises."""
-    with lock.held(spec.name):
-        seen = observe(spec)
-        _header(spec, seen)
-        action = Action(
-            Step.ENROL_RECOVERY, "enrol a recovery key", "its owner asked for it", provider=ProviderKind.RECOVERY
-        )
-        with Work.on(spec, seen) as work:
-            work.recovery, work.deadline_seconds = delivery, deadline_seconds
-            apply(action, work)
-
-
-def _header(spec: VolumeSpec, seen: Observation) -> Header:
-    present_device(spec, seen)
-    if seen.header is None:
-        raise DamagedHeaderError(
-            f"{spec.device} has no LUKS2 header that can be read: {seen.header_error or 'there is none'}",
-            resolution=f"`volward status {spec.name}` shows what is there.",
-        )
-    if seen.pin is not None and seen.pin.luks_uuid != seen.header.uuid:
-        raise DeviceUnknownError(
-            f"{spec.device} is not the device pinned for {spec.name}.",
-            resolution=f"`volward repin {spec.name}` settles it, if that is on purpose.",
-        )
-    return seen.header
