@@ -167,6 +167,18 @@ class NoSpaceError(VolwardError):
     exit_status = ExitStatus.TOOL_FAILED
 
 
+class OperatingSystemError(VolwardError):
+    """The kernel refused to read or write a file or a device.
+
+    The message names the path and the reason: a read-only file system, a permission, a disk with errors. The
+    step that met it was not taken or not finished; the journal knows which. Remove the cause and run the same
+    command again.
+    """
+
+    code = "VW0207"
+    exit_status = ExitStatus.TOOL_FAILED
+
+
 # --- devices ------------------------------------------------------------------------------------------
 
 

@@ -166,8 +166,12 @@ class Identity:
 
     @property
     def typed_confirmation(self) -> str:
-        """What an owner types to allow overwriting: the serial number; without one, size and path."""
-        return self.serial or f"{self.size_bytes} {self.path or self.dm_uuid or self.md_uuid}".strip()
+        """What an owner types to allow overwriting: the serial number or WWN; without one, size and path.
+
+        Of a partition its number follows, since it shares the rest with its neighbours.
+        """
+        own = self.serial or self.wwn or f"{self.size_bytes} {self.path or self.dm_uuid or self.md_uuid}"
+        return f"{own.strip()} {self.partition.partition('@')[0]}".strip()
 
 
 @dataclass(frozen=True)
@@ -443,6 +447,7 @@ class Step(StrEnum):
     CREATE_FILE = "create-file"
     CREATE_KEY = "create-key"
     PIN = "pin"
+    WIPE = "wipe"
     FORMAT = "format"
     WRITE_TOKEN = "write-token"  # noqa: S105 (a LUKS2 token, not a password)
     REMOVE_KEYSLOT = "remove-keyslot"

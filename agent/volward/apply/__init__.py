@@ -12,6 +12,7 @@ from volward.apply import device, keys, orphan, volume
 from volward.apply.work import RecoveryDelivery, Work
 from volward.errors import VolwardError
 from volward.model import Action, Step
+from volward.os_errors import explained
 
 __all__ = ["RecoveryDelivery", "Work", "apply"]
 
@@ -20,6 +21,7 @@ _STEPS: Mapping[Step, Callable[[Action, Work], None]] = MappingProxyType(
         Step.CREATE_FILE: device.create_file,
         Step.CREATE_KEY: keys.create_key,
         Step.PIN: device.pin,
+        Step.WIPE: device.wipe_device,
         Step.FORMAT: device.format_luks2,
         Step.WRITE_TOKEN: keys.write_token,
         Step.REMOVE_KEYSLOT: orphan.remove_keyslot,
@@ -44,7 +46,8 @@ def apply(action: Action, work: Work) -> None:
     name = work.spec.name
     audit.record(action.name, name, audit.Outcome.INTENT, f"{name}: {action.what} ({action.reason})")
     try:
-        _STEPS[action.step](action, work)
+        with explained(f"{name}: {action.what}"):
+            _STEPS[action.step](action, work)
     except VolwardError as error:
         audit.record(action.name, name, audit.Outcome.FAILED, f"{name}: {error}", code=error.code)
         raise

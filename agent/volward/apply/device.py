@@ -1,10 +1,19 @@
-"""The actions on the backing device: make its file, pin it, format it, claim it for scratch data."""
+"""The actions on the backing device: make its file, pin it, wipe it, format it, claim it for scratch data."""
 
 from volward import pins
+from volward.apply.keys import kdf_of
 from volward.apply.work import Work
-from volward.errors import DeviceBusyError, IdentityError, NotBlankError
-from volward.host import backing_file, blank, block, cryptsetup, header, marker
+from volward.errors import (
+    BugError,
+    DeviceBusyError,
+    DeviceUnknownError,
+    IdentityError,
+    NotBlankError,
+    VerificationError,
+)
+from volward.host import backing_file, blank, block, cryptsetup, header, marker, wipe
 from volward.model import SUBSYSTEM, Action, Device, Header, Pin, Presence
+from volward.secret import SecretBytes
 
 
 def create_file(action: Action, work: Work) -> None:
@@ -22,15 +31,35 @@ def pin(action: Action, work: Work) -> None:
     pins.write(work.spec.name, Pin(_the_device(work).identity, work.luks_uuid))
 
 
+def wipe_device(action: Action, work: Work) -> None:
+    """Erase what the owner gave up by typing the device's identity; what is left must be proven blank."""
+    del action
+    if not work.overwrite:
+        raise BugError("A wipe was planned that nobody has asked for.", resolution="Please report it.")
+    found = _the_device(work)
+    _refuse_use(found)
+    wipe.wipe(found.node, found.identity.size_bytes)
+    probe = blank.probe(found.node, found.identity.size_bytes)
+    if probe.content is not Presence.ABSENT:
+        what = ", ".join(f"{f.what} at byte {f.offset_bytes}" for f in probe.findings)
+        raise VerificationError(
+            f"{found.node} was wiped, yet this is found on it: {what}.",
+            resolution="It was not formatted. Look at `dmesg` and at who else uses it, then run the same command "
+            "again.",
+        )
+
+
 def format_luks2(action: Action, work: Work) -> None:
     """Make the LUKS2 header, with everything looked at again in this very moment (rules 1, 2 and 5)."""
     del action
     found = _the_device(work)
-    key = work.primary_key()
+    provider, key = work.primary_key()
     present = header.read(found.node)
     if present.presence is Presence.UNKNOWN:
-        raise DeviceBusyError(f"{found.node} cannot be read: {present.error}", resolution="Look at `dmesg`.")
-    if _already_formatted(found, present.header, work):
+        raise DeviceUnknownError(
+            f"{found.node} cannot be read: {present.error}", resolution="It was left alone. Look at `dmesg`."
+        )
+    if _already_formatted(found, present.header, key, work):
         return
     _refuse_unless_ours_or_blank(found, present.header, work)
     cryptsetup.format(
@@ -42,9 +71,10 @@ def format_luks2(action: Action, work: Work) -> None:
         cipher=work.spec.cipher.cipher,
         key_bits=work.spec.cipher.key_bits,
         sector_size_bytes=work.spec.cipher.sector_size_bytes or sector_size_for(found),
+        kdf=kdf_of(provider, work.spec),
     )
     if not cryptsetup.test_key(found.node, key, keyslot=0):
-        raise DeviceBusyError(
+        raise VerificationError(
             f"{found.node} was formatted, yet its key does not open it.",
             resolution="Nothing was stored on it. Look at `dmesg`, then run the same command again.",
         )
@@ -75,13 +105,13 @@ def _the_device(work: Work) -> Device:
     return found
 
 
-def _already_formatted(found: Device, present: Header | None, work: Work) -> bool:
+def _already_formatted(found: Device, present: Header | None, key: SecretBytes, work: Work) -> bool:
     """An interrupted run may have finished its luksFormat without having written so."""
     return (
         present is not None
         and present.uuid == work.luks_uuid
         and bool(present.keyslots)
-        and cryptsetup.test_key(found.node, work.primary_key(), keyslot=0)
+        and cryptsetup.test_key(found.node, key, keyslot=0)
     )
 
 
@@ -89,7 +119,7 @@ def _refuse_unless_ours_or_blank(found: Device, present: Header | None, work: Wo
     _refuse_use(found)
     if work.resumes_format and (present is None or present.uuid == work.luks_uuid):
         _refuse_unless_blank(found, but_our_format=True)
-    elif not work.overwrite:
+    else:
         _refuse_unless_blank(found)
 
 

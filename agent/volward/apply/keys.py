@@ -16,7 +16,7 @@ from volward.keys import chain, header_token, providers, recovery
 from volward.keys.chain import Failure, Patience
 from volward.keys.header_token import HeaderToken
 from volward.keys.source import KEY_BYTES, KeyRef, KeySource, TokenOpener
-from volward.model import Action, AnnouncedKeyslot, Device, Header, Presence, ProviderKind, Token
+from volward.model import Action, AnnouncedKeyslot, Device, Header, Presence, ProviderKind, Token, VolumeSpec
 from volward.secret import SecretBytes
 
 KEYSLOTS = 32  # of a LUKS2 header
@@ -177,6 +177,12 @@ def _enrol(work: Work, kind: ProviderKind, key: SecretBytes, *, interactive: boo
                 resolution="The other keys still open the volume. Look at `dmesg`, then run the same command again.",
             )
     _describe(node, work, kind, key, keyslot)
+
+
+def kdf_of(kind: ProviderKind, spec: VolumeSpec) -> Pbkdf2 | Argon2id:
+    """Return the KDF of a new header's first keyslot: stretching is for what a person types, and for nothing else."""
+    profile = spec.recovery
+    return Argon2id(profile.memory_kib, profile.iterations, profile.lanes) if _typed(kind) else Pbkdf2()
 
 
 def _typed_kdf(work: Work, keyslot: int) -> Argon2id:

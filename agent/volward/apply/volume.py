@@ -62,7 +62,8 @@ def make_file_system(action: Action, work: Work) -> None:
 def seal_mount_point(action: Action, work: Work) -> None:
     """Make the mount point root's, mode 0000 and immutable (rule 6)."""
     del action
-    mount.create_and_seal(_mount_point(work))
+    warning = mount.create_and_seal(_mount_point(work))
+    work.remarks += (warning,) if warning else ()
 
 
 def write_units(action: Action, work: Work) -> None:

@@ -1,5 +1,6 @@
 """What the actions of one operation share: the wish, the UUIDs to be used, and the keys in hand."""
 
+import os
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -53,11 +54,11 @@ class Work:
             announced=seen.announced,
         )
 
-    def primary_key(self) -> SecretBytes:
-        """Return the key that the header is made with; CREATE_KEY put it here."""
+    def primary_key(self) -> tuple[ProviderKind, SecretBytes]:
+        """Return the key that the header is made with, and whose it is; CREATE_KEY put it here."""
         for provider in self.spec.providers:
             if provider in self.keys:
-                return self.keys[provider]
+                return provider, self.keys[provider]
         raise BugError("A format was planned without a key.", resolution="Please report it.")
 
     def take(self, provider: ProviderKind, key: SecretBytes) -> SecretBytes:
@@ -79,4 +80,4 @@ class Work:
 
 def _identity_to_be(spec: VolumeSpec) -> Identity:
     """A file: volume's identity is known before its file is made."""
-    return Identity(DeviceClass.FILE, spec.file_size_bytes or 0, path=str(spec.device))
+    return Identity(DeviceClass.FILE, spec.file_size_bytes or 0, path=os.path.realpath(spec.device))

@@ -1,10 +1,17 @@
 """`volward apply`: bring volumes to what the configuration says; the only command that formats."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_device_mapper, demand_root
-from volward.errors import VolwardError
+
+if TYPE_CHECKING:
+    from volward.apply import RecoveryDelivery
+    from volward.model import Identity
+    from volward.operations.prepare import Prepared, Refused
 
 
 @click.command
@@ -14,13 +21,14 @@ from volward.errors import VolwardError
     "--overwrite",
     multiple=True,
     metavar="VOLUME[=IDENTITY]",
-    help="Format this volume's device although it is not blank; its serial number has to be typed out.",
+    help="Wipe and format this volume's device although it is not blank; its serial number has to be typed out.",
 )
 @click.option("--recovery-fd", type=int, metavar="N", help="Write new recovery keys to this descriptor (an escrow).")
 @click.option("--no-recovery", is_flag=True, help="Leave recovery keys for later (`volward recovery enrol`).")
 @pass_context
 def apply(
     context: Context,
+    *,
     volumes: tuple[str, ...],
     yes: bool,
     overwrite: tuple[str, ...],
@@ -33,55 +41,86 @@ def apply(
     done again, and what was cut short is finished.
     """
     demand_root("apply")
-    from volward.cli.confirmation import confirm_overwriting, confirm_plans
-    from volward.cli.delivery import DescriptorDelivery, TerminalDelivery
+    if recovery_fd is not None and no_recovery:
+        raise click.UsageError("Say --recovery-fd or --no-recovery, not both.")
+    from volward.cli.confirmation import confirm_plans, overwrite_requests
     from volward.cli.interruption import Interruption
     from volward.cli.steps import StepPrinter
-    from volward.operations.provision import prepare, provision
+    from volward.host import tools
+    from volward.model import ProviderKind
+    from volward.operations.prepare import Prepared, Refused, prepare
+    from volward.operations.provision import provision
     from volward.plan import Goal
-    from volward.report import plan as text
 
-    interruption = Interruption()
-    delivery = (
-        DescriptorDelivery(recovery_fd) if recovery_fd is not None
-        else TerminalDelivery() if context.is_terminal and not no_recovery
-        else None
-    )  # fmt: skip
     specs = context.select(volumes)
-    demand_device_mapper()
-    overwritten = confirm_overwriting(overwrite, {s.name: s for s in specs}, terminal=context.is_terminal)
-    prepared = [
+    demand_device_mapper(load=True)
+    tools.demand(specs, provisioning=True)
+    delivery = None if no_recovery else _delivery(context, recovery_fd)
+    requests = overwrite_requests(overwrite, [spec.name for spec in specs])
+    looked = [
         prepare(
-            spec,
-            Goal.PROVISION,
-            can_hand_over_recovery=delivery is not None,
-            overwrite=spec.name in overwritten,
+            spec, Goal.PROVISION, can_hand_over_recovery=delivery is not None, overwrite=spec.name in requests
         )
         for spec in specs
-    ]
-    refused: list[VolwardError] = []
-    plans = []
-    for one in prepared:
-        if one.plan:
-            plans.append(one.plan)
-            context.print("\n".join(text.lines(one.plan)))
-        elif one.error:
-            refused.append(one.error)
-            context.note(f"{one.spec.name}\n  refused: {one.error.what}\n  {one.error.resolution} ({one.error.code})")
-    confirm_plans(plans, named=volumes, yes=yes, terminal=context.is_terminal)
-    working = [one.spec for one in prepared if one.plan and one.plan.actions]
+    ]  # fmt: skip
+    refused = [one for one in looked if isinstance(one, Refused)]
+    prepared = [one for one in looked if isinstance(one, Prepared)]
+    _show(context, looked)
+    typed = _identities(prepared, requests, terminal=context.is_terminal)
+    confirm_plans([one.plan for one in prepared], named=volumes, yes=yes, terminal=context.is_terminal)
+    interruption = Interruption()
+    asks = any(ProviderKind.PROMPT in one.spec.providers for one in prepared)
     with interruption.watched():
         outcomes = provision(
-            working,
+            [one.spec for one in prepared if one.plan.actions],
             recovery=delivery,
-            watcher=StepPrinter(interruption),
-            approved={plan.volume for plan in plans if plan.destructive},
-            overwrite=set(overwritten),
+            watcher=StepPrinter(interruption, whole_lines=asks),
+            approved={one.spec.name for one in prepared if one.plan.destructive},
+            overwrite=typed,
         )
     for outcome in outcomes:
+        if outcome.provisioned:
+            mount_point = context.spec(outcome.volume).mount_point
+            context.print(f"{outcome.volume}: provisioned, open and {'mounted' if mount_point else 'in use as swap'}")
+        for remark in outcome.remarks:
+            context.note(f"  warning: {remark}")
         if outcome.error:
-            refused.append(outcome.error)
-            context.note(f"{outcome.volume}: {outcome.error.what}\n  {outcome.error.resolution} ({outcome.error.code})")
+            context.failure(outcome.error, about=outcome.volume)
+    errors = [one.error for one in refused] + [outcome.error for outcome in outcomes if outcome.error]
+    return int(errors[0].exit_status) if errors else 0
+
+
+def _delivery(context: Context, recovery_fd: int | None) -> "RecoveryDelivery | None":
+    """Return how recovery keys reach their owner, None when nobody is there to take one."""
+    from volward.cli.delivery import DescriptorDelivery, TerminalDelivery
+
+    if recovery_fd is not None:
+        return DescriptorDelivery(recovery_fd)
+    return TerminalDelivery() if context.is_terminal else None
+
+
+def _show(context: Context, looked: Sequence["Prepared | Refused"]) -> None:
+    from volward.operations.prepare import Refused
+    from volward.report import plan as text
+
+    if not looked:
+        context.note(f"No volume is configured in {context.root}. `volward init` writes a configuration.")
+    for one in looked:
+        if isinstance(one, Refused):
+            context.failure(one.error, about=one.spec.name)
         else:
-            context.print(f"{outcome.volume}: provisioned, open and mounted")
-    return int(refused[0].exit_status) if refused else 0
+            context.print("\n".join(text.lines(one.plan)))
+
+
+def _identities(prepared: Sequence["Prepared"], requests: dict[str, str], *, terminal: bool) -> dict[str, "Identity"]:
+    """Have the identity typed of each device that the plan wipes, now that the plan was read."""
+    from volward.cli.confirmation import confirm_overwriting
+    from volward.model import Step
+
+    typed = {}
+    for one in prepared:
+        device = one.seen.device
+        if device is not None and any(action.step is Step.WIPE for action in one.plan.actions):
+            confirm_overwriting(one.spec.name, device, requests[one.spec.name], terminal=terminal)
+            typed[one.spec.name] = device.identity
+    return typed

@@ -4,7 +4,7 @@ import click
 
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_root
-from volward.errors import VolwardError
+from volward.errors import ExitStatus, VolwardError
 
 
 @click.command
@@ -18,17 +18,26 @@ def close(context: Context, volumes: tuple[str, ...], every: bool, stop_consumer
     A volume that is in use stays open, and the processes and containers that use it are named.
     """
     demand_root("close")
-    if not volumes and not every:
+    if bool(volumes) == every:
         raise click.UsageError("Name the volumes to close, or say --all.")
+    from volward.cli.interruption import Interruption
     from volward.operations.close import close_volume
+    from volward.os_errors import explained
 
     status = 0
-    for spec in context.select(volumes):
-        try:
-            closed = close_volume(spec, stop_consumers=stop_consumers)
-        except VolwardError as error:
-            status = status or int(error.exit_status)
-            context.note(f"{spec.name}: {error.what}\n  {error.resolution} ({error.code})")
-        else:
-            context.print(f"{spec.name}: closed" if closed else f"{spec.name}: nothing to do, because it is closed")
+    interruption = Interruption()
+    with interruption.watched():
+        for spec in context.select(volumes):
+            if interruption.asked:
+                context.note(f"{spec.name}: left open, because volward was interrupted")
+                status = int(ExitStatus.INTERRUPTED)
+                continue
+            try:
+                with explained(f"Closing {spec.name}"):
+                    closed = close_volume(spec, stop_consumers=stop_consumers)
+            except VolwardError as error:
+                status = status or int(error.exit_status)
+                context.failure(error, about=spec.name)
+            else:
+                context.print(f"{spec.name}: closed" if closed else f"{spec.name}: nothing to do, because it is closed")
     return status

@@ -1,14 +1,14 @@
 """What a person has to type before something is destroyed or shown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import click
 
 from volward.errors import ConfirmationError, NoTerminalError
-from volward.model import Plan, VolumeSpec
+from volward.model import Device, Plan
 
 
-def confirm_plans(plans: Sequence[Plan], *, named: Sequence[str], yes: bool, terminal: bool) -> None:
+def confirm_plans(plans: Sequence[Plan], *, named: Collection[str], yes: bool, terminal: bool) -> None:
     """Have the destructive plans confirmed. Raises ConfirmationError.
 
     ``--yes`` confirms the volumes that were named with it and no others, so that a volume which somebody
@@ -17,54 +17,66 @@ def confirm_plans(plans: Sequence[Plan], *, named: Sequence[str], yes: bool, ter
     destructive = [plan.volume for plan in plans if plan.destructive]
     if not destructive:
         return
+    command = f"`volward apply --yes {' '.join(destructive)}`"
     if yes:
         unnamed = [name for name in destructive if name not in named]
         if unnamed:
             raise ConfirmationError(
                 f"--yes confirms only volumes that are named, and {', '.join(unnamed)} would be formatted.",
-                resolution=f"Name them: `volward apply --yes {' '.join(destructive)}`.",
+                resolution=f"Nothing was changed. Name them: {command}.",
             )
         return
     if not terminal:
         raise ConfirmationError(
             f"{', '.join(destructive)} would be formatted, and there is no terminal to ask on.",
-            resolution=f"Read `volward plan`, then run `volward apply --yes {' '.join(destructive)}`.",
+            resolution=f"Nothing was changed. Read `volward plan`, then run {command}.",
         )
-    click.echo(f"Lines with ! destroy what is there. This formats: {', '.join(destructive)}.")
+    click.echo(f"Lines with ! destroy what is there. They are about: {', '.join(destructive)}.")
     if click.prompt("Type yes to go on", default="", show_default=False) != "yes":
         raise ConfirmationError("Not confirmed.", resolution="Nothing was changed.")
 
 
-def confirm_overwriting(requests: Sequence[str], specs: Mapping[str, VolumeSpec], *, terminal: bool) -> tuple[str, ...]:
-    """Have the identity of each device that is to be overwritten typed out; return the volumes' names.
+def overwrite_requests(requests: Sequence[str], volumes: Collection[str]) -> dict[str, str]:
+    """Return the typed identity ("" when it is still to be asked for) by the volume to be overwritten.
 
-    A request is ``VOLUME``, which is asked for on the terminal, or ``VOLUME=IDENTITY``. Raises
-    ConfirmationError, NoTerminalError, DeviceNotFoundError.
+    A request is ``VOLUME`` or ``VOLUME=IDENTITY``. Raises ConfirmationError for a volume that is not in hand.
     """
-    from volward.host import block
-
-    confirmed = []
+    found = {}
     for request in requests:
         name, _, typed = request.partition("=")
-        if name not in specs:
+        if name not in volumes:
             raise ConfirmationError(
-                f"--overwrite names {name}, which this command is not about.",
-                resolution=f"Name the volume as well: `volward apply --overwrite {request} {name}`.",
+                f'--overwrite names "{name}", which this command is not about.',
+                resolution=f"Nothing was changed. Name the volume as well: `volward apply --overwrite {name} {name}`.",
             )
-        spec = specs[name]
-        wanted = (block.resolve_file if spec.is_file else block.resolve)(spec.device).identity.typed_confirmation
-        if not typed:
-            if not terminal:
-                raise NoTerminalError(
-                    f"Overwriting {spec.device} has to be confirmed with the device's identity.",
-                    resolution=f'Read it off the device, then run `volward apply --overwrite "{name}=IDENTITY"`.',
-                )
-            click.echo(f"{spec.device} will be overwritten with everything on it.")
-            typed = click.prompt("Type its serial number (a device without one: size in bytes, space, path)")
-        if " ".join(typed.split()) != wanted:
-            raise ConfirmationError(
-                f"That is not the identity of {spec.device}.",
-                resolution="Nothing was changed. `lsblk --output NAME,SIZE,SERIAL` shows serial numbers.",
+        found[name] = typed
+    return found
+
+
+def confirm_overwriting(volume: str, device: Device, typed: str, *, terminal: bool) -> None:
+    """Have the identity of a device that is to be wiped typed out.
+
+    Raises ConfirmationError, or NoTerminalError when nothing was typed and nobody can be asked.
+    """
+    if not typed:
+        if not terminal:
+            raise NoTerminalError(
+                f"Overwriting {device.node} has to be confirmed with the device's identity.",
+                resolution=f'Read it off the device, then run `volward apply --overwrite "{volume}=IDENTITY"`.',
             )
-        confirmed.append(name)
-    return tuple(confirmed)
+        click.echo(f"{device.node} will be wiped with everything on it.")
+        typed = click.prompt(f"Type {_what_to_type(device)}", default="", show_default=False)
+    if " ".join(typed.split()) != " ".join(device.identity.typed_confirmation.split()):
+        raise ConfirmationError(
+            f"That is not the identity of {device.node}.",
+            resolution=f"Nothing was changed. It is {_what_to_type(device)}: `lsblk -o NAME,SERIAL,WWN,SIZE --bytes`.",
+        )
+
+
+def _what_to_type(device: Device) -> str:
+    """Describe the identity without giving it away: it is to be read off the device and not off this question."""
+    identity = device.identity
+    below = "path" if identity.path else "UUID" if identity.dm_uuid or identity.md_uuid else ""
+    by_size = f"its size in bytes, a space and its {below}" if below else "its size in bytes"
+    own = "its serial number" if identity.serial else "its WWN" if identity.wwn else by_size
+    return f"{own}, a space and the number of the partition" if identity.partition else own

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from volward.errors import UnknownVolumeError
+from volward.errors import UnknownVolumeError, VolwardError
 
 if TYPE_CHECKING:
     from volward.config import Configuration
@@ -72,6 +72,12 @@ class Context:
     def note(self, text: str) -> None:
         """Write a remark to standard error, so that it never mixes with a result."""
         click.echo(text, err=True)
+
+    def failure(self, error: VolwardError, *, about: str) -> None:
+        """Write the error of one volume to standard error, as the command line writes its own."""
+        from volward.cli import failure
+
+        self.note(failure.text(error, about=about))
 
     def json(self, value: object) -> None:
         """Write a result as JSON; paths become texts, tuples lists."""

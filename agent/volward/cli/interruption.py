@@ -1,16 +1,18 @@
-"""Ctrl-C and SIGTERM: the running step is finished first, then volward stops with status 130.
+"""Ctrl-C, SIGTERM and a closed terminal: the running step is finished first, then volward stops with status 130.
 
 Children have a session of their own (host/run.py), so the terminal's signal reaches volward alone. While a
 person is asked something (keys/prompt.py) the signal interrupts at once.
 """
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterator
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_NOTICE = b"\nvolward: stopping; a step that is running is finished first\n"
 
 
 class Interruption:
@@ -21,7 +23,7 @@ class Interruption:
 
     @contextlib.contextmanager
     def watched(self) -> Iterator["Interruption"]:
-        """Take over the two signals for the length of an operation. Only in the main thread."""
+        """Take over the signals for the length of an operation. Only in the main thread."""
         before = {number: signal.signal(number, self._take) for number in _SIGNALS}
         try:
             yield self
@@ -32,4 +34,6 @@ class Interruption:
     def _take(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self.asked = True
-        print("\nvolward: finishing the running step, then stopping", file=sys.stderr, flush=True)
+        # Not print(): the signal may have come in the middle of one, and a text stream is not reentrant.
+        with contextlib.suppress(OSError, ValueError):
+            os.write(sys.stderr.fileno(), _NOTICE)

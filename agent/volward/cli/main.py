@@ -122,13 +122,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
         sys.stdout.flush()
     except VolwardError as error:
-        _say(_failure(error))
+        from volward.cli import failure
+
+        _say(failure.text(error))
         return int(error.exit_status)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        _say("volward: interrupted")
+        _say("volward: interrupted. What was done so far is kept; the same command goes on from there.")
         return int(ExitStatus.INTERRUPTED)
     except (BrokenPipeError, SystemExit):  # SystemExit is click's way to leave when the pipe broke
         _forget_output()
@@ -137,11 +139,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
         _say(_bug(error))
         return int(ExitStatus.BUG)
     return result if isinstance(result, int) else 0
-
-
-def _failure(error: VolwardError) -> str:
-    resolution = "\n".join(f"  {line}" for line in error.resolution.splitlines())
-    return f"volward: {error.what}\n{resolution}\n  ({error.code}, `volward explain {error.code}`)"
 
 
 def _bug(error: Exception) -> str:

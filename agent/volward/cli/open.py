@@ -23,19 +23,23 @@ from volward.cli.privilege import demand_device_mapper, demand_root
 def open_(context: Context, volumes: tuple[str, ...], every: bool, recovery: bool, deadline_seconds: float) -> int:
     """Open and mount volumes, side by side. Never formats anything."""
     demand_root("open")
-    if not volumes and not every:
+    if bool(volumes) == every:
         raise click.UsageError("Name the volumes to open, or say --all.")
     from volward.cli.interruption import Interruption
     from volward.cli.steps import StepPrinter
+    from volward.host import tools
+    from volward.model import ProviderKind
     from volward.operations.open import open_volumes
 
     interruption = Interruption()
     specs = [spec for spec in context.select(volumes) if volumes or spec.open_at_boot]
-    demand_device_mapper()
+    demand_device_mapper(load=True)
+    tools.demand(specs, provisioning=False)
+    asks = recovery or any(ProviderKind.PROMPT in spec.providers for spec in specs)
     with interruption.watched():
         opened = open_volumes(
             specs,
-            StepPrinter(interruption, side_by_side=len(specs) > 1),
+            StepPrinter(interruption, whole_lines=asks or len(specs) > 1),
             deadline_seconds=deadline_seconds,
             ask_recovery=recovery,
         )
@@ -43,7 +47,7 @@ def open_(context: Context, volumes: tuple[str, ...], every: bool, recovery: boo
     for one in opened:
         if one.error:
             status = status or int(one.error.exit_status)
-            context.note(f"{one.volume}: {one.error.what}\n  {one.error.resolution} ({one.error.code})")
+            context.failure(one.error, about=one.volume)
         elif one.plan and not one.plan.actions:
             context.print(f"{one.volume}: nothing to do, because {one.plan.nothing_because}")
         else:

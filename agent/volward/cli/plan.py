@@ -3,7 +3,7 @@
 import click
 
 from volward.cli.context import Context, pass_context
-from volward.cli.privilege import demand_root
+from volward.cli.privilege import demand_device_mapper, demand_root
 from volward.errors import ExitStatus
 
 
@@ -18,22 +18,31 @@ def plan(context: Context, volumes: tuple[str, ...], as_json: bool, detailed_exi
     Exit status: 0, or with --detailed-exitcode 3 when changes are pending; the status of the first refusal.
     """
     demand_root("plan")
-    from volward.operations.provision import prepare
+    from volward.operations.prepare import Refused, prepare
     from volward.plan import Goal
     from volward.report import plan as text
 
-    prepared = [prepare(spec, Goal.PROVISION, can_hand_over_recovery=False) for spec in context.select(volumes)]
+    specs = context.select(volumes)
+    demand_device_mapper(load=False)
+    # On a terminal `apply` makes a recovery key where one is missing, and without one it does not.
+    looked = [prepare(spec, Goal.PROVISION, can_hand_over_recovery=context.is_terminal) for spec in specs]
+    refusals = [one.error for one in looked if isinstance(one, Refused)]
     if as_json:
         context.json(
-            [text.as_json(one.plan) if one.plan else text.error_as_json(one.spec.name, one.error) for one in prepared]
+            [
+                text.error_as_json(one.spec.name, one.error) if isinstance(one, Refused) else text.as_json(one.plan)
+                for one in looked
+            ]
         )
-    for one in prepared:
-        if one.plan and not as_json:
-            context.print("\n".join(text.lines(one.plan)))
-        if one.error and not as_json:
-            context.note(f"{one.spec.name}\n  refused: {one.error.what}\n  {one.error.resolution} ({one.error.code})")
-    first_error = next((one.error for one in prepared if one.error), None)
-    if first_error:
-        return int(first_error.exit_status)
-    pending = any(one.plan and one.plan.actions for one in prepared)
+    else:
+        if not looked:
+            context.note(f"No volume is configured in {context.root}. `volward init` writes a configuration.")
+        for one in looked:
+            if isinstance(one, Refused):
+                context.failure(one.error, about=one.spec.name)
+            else:
+                context.print("\n".join(text.lines(one.plan)))
+    if refusals:
+        return int(refusals[0].exit_status)
+    pending = any(one.plan.actions for one in looked if not isinstance(one, Refused))
     return int(ExitStatus.CHANGES_PENDING if pending and detailed_exitcode else ExitStatus.DONE)

@@ -1,11 +1,11 @@
-"""Whether this process may do what the command needs; asked before anything else."""
+"""Whether this process and this kernel can do what the command needs; asked before anything else."""
 
 import os
 from pathlib import Path
 
-from volward.errors import NoDeviceMapperError, NotPrivilegedError
+from volward.errors import NoDeviceMapperError, NotPrivilegedError, ToolFailedError, ToolMissingError
 
-_CONTROL = Path("/dev/mapper/control")
+_MODULE = Path("/sys/module/dm_crypt")
 _MISC = Path("/proc/misc")
 
 
@@ -18,17 +18,33 @@ def demand_root(command: str) -> None:
         )
 
 
-def demand_device_mapper(*, misc: Path = _MISC, control: Path = _CONTROL) -> None:
-    """Raise NoDeviceMapperError when the kernel has no device mapper (it is listed in /proc/misc, see dmsetup(8))."""
-    if control.exists() or "device-mapper" in misc.read_text():
+def demand_device_mapper(*, load: bool, module: Path = _MODULE, misc: Path = _MISC) -> None:
+    """Raise NoDeviceMapperError when the kernel can open no LUKS volume; with ``load`` its module is loaded.
+
+    The node /dev/mapper/control says nothing: systemd makes it also where no driver stands behind it. Without
+    ``load`` modprobe(8) is asked what it would do. A kernel that has dm-crypt built in may lack modprobe and
+    /sys/module/dm_crypt; then device mapper's line in /proc/misc counts.
+    """
+    if module.is_dir():
         return
-    from volward.errors import ToolFailedError, ToolMissingError
     from volward.host import run
 
     try:
-        run.mutate(["modprobe", "dm_crypt"])
+        if load:
+            run.mutate(["modprobe", "dm_crypt"])
+        else:
+            run.read(["modprobe", "--dry-run", "--quiet", "dm_crypt"])
     except (ToolFailedError, ToolMissingError) as error:
-        raise NoDeviceMapperError(
-            "This kernel has no device mapper, so no LUKS volume can be opened on it.",
-            resolution="Use a kernel with dm-crypt; `make demo` in volward's source shows all of it in a virtual host.",
-        ) from error
+        if not _has_device_mapper(misc):
+            raise NoDeviceMapperError(
+                "This kernel has no device mapper, so no LUKS volume can be opened on it. Nothing was changed.",
+                resolution="Use a kernel with dm-crypt; `make demo` in volward's source shows all of it in a virtual "
+                "host.",
+            ) from error
+
+
+def _has_device_mapper(misc: Path) -> bool:
+    try:
+        return any(line.split()[-1:] == ["device-mapper"] for line in misc.read_text().splitlines())
+    except OSError:
+        return False

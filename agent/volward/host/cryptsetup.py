@@ -77,6 +77,7 @@ def format(  # noqa: A001 (the word of this field)
     cipher: str,
     key_bits: int,
     sector_size_bytes: int,
+    kdf: Pbkdf2 | Argon2id,
 ) -> None:
     """Write a new LUKS2 header with ``key`` in keyslot 0. Destroys what is there, without a question.
 
@@ -95,7 +96,7 @@ def format(  # noqa: A001 (the word of this field)
                 "--cipher", cipher,
                 "--key-size", str(key_bits),
                 "--hash", "sha256",
-                *Pbkdf2().words,
+                *kdf.words,
                 "--sector-size", str(sector_size_bytes),
                 "--key-slot", "0",
                 *_key("--key-file", "--keyfile-size", key),

@@ -35,12 +35,14 @@ _SECRET_LIMIT_BYTES = 64 * 1024
 _QUOTED_CHARACTERS = 600
 _DEATH_SECONDS = 5.0  # a child in uninterruptible sleep survives SIGKILL; it is reported then, not waited for
 
-_PACKAGES = {
+PACKAGES: Mapping[str, str] = {
     "cryptsetup": "cryptsetup-bin",
     "dmsetup": "dmsetup",
     "mkfs.ext4": "e2fsprogs",
     "mkfs.xfs": "xfsprogs",
     "mkswap": "util-linux",
+    "swapon": "util-linux",
+    "blkid": "util-linux",
     "wipefs": "util-linux",
     "chattr": "e2fsprogs",
     "systemctl": "systemd",
@@ -206,7 +208,7 @@ def _run(
         except FileNotFoundError as error:
             if error.filename != words[0]:
                 raise
-            package = _PACKAGES.get(words[0], words[0])
+            package = PACKAGES.get(words[0], words[0])
             raise ToolMissingError(
                 f"{words[0]} is not installed.", resolution=f"Install it: apt install {package}."
             ) from error

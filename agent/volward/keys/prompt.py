@@ -2,16 +2,20 @@
 
 A passphrase is read without echo, straight into a buffer that is wiped. There is no fallback to standard
 input: without a terminal nobody is asked (FAULTS: a headless host that waits for a passphrase hangs).
-Follows termios(3) and tty_ioctl(4); calls no host commands.
+Ctrl-C breaks a question off at once, whatever the command does with signals otherwise. Follows termios(3),
+tty_ioctl(4) and signal(7); calls no host commands.
 """
 
 import contextlib
 import os
+import signal
 import termios
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
-from volward.errors import ConfirmationError, KeyDeniedError, NoTerminalError
+from volward.errors import ConfirmationError, InterruptedRunError, KeyDeniedError, NoTerminalError
 from volward.keys.source import KeyRef
 from volward.model import ProviderKind
 from volward.secret import SecretBytes
@@ -19,6 +23,7 @@ from volward.secret import SecretBytes
 TERMINAL = Path("/dev/tty")
 SHORTEST_PASSPHRASE_BYTES = 12
 _LONGEST_BYTES = 512  # cryptsetup's limit for what is typed
+_BREAKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Ask = Callable[[str], SecretBytes]
 
@@ -26,10 +31,11 @@ Ask = Callable[[str], SecretBytes]
 def ask(question: str, *, echo: bool = False, terminal: Path = TERMINAL) -> SecretBytes:
     """Ask on the terminal and return the line that was typed, without its end.
 
-    Raises NoTerminalError without a terminal, KeyDeniedError when nothing (or too much) was typed.
+    Raises NoTerminalError without a terminal, KeyDeniedError when nothing (or too much) was typed,
+    InterruptedRunError when a signal broke the question off whose own action did not end the process.
     """
     buffer = bytearray(_LONGEST_BYTES + 2)
-    with _terminal(terminal) as descriptor, memoryview(buffer) as view:
+    with _breakable(), _terminal(terminal) as descriptor, memoryview(buffer) as view:
         try:
             os.write(descriptor, f"{question} ".encode())
             with _echo(descriptor, on=echo):
@@ -44,6 +50,53 @@ def ask(question: str, *, echo: bool = False, terminal: Path = TERMINAL) -> Secr
                 return SecretBytes(line)
         finally:
             view[:] = bytes(len(view))
+
+
+def show(before: str, secret: SecretBytes, after: str, *, terminal: Path = TERMINAL) -> None:
+    """Show a secret on the terminal between two texts, without a copy of it as text. Raises NoTerminalError."""
+    with _terminal(terminal) as descriptor, secret.view() as view:
+        for piece in (before.encode(), view, after.encode()):
+            os.write(descriptor, piece)
+
+
+class _BrokenOff(BaseException):
+    """A signal came while somebody was asked; no handler of errors may take it for one."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextlib.contextmanager
+def _breakable() -> Iterator[None]:
+    """Let the signals that end a program break the question off, then do what they do otherwise.
+
+    A command that watches for them (cli/interruption.py) only takes note, and the read would go on (PEP 475). A
+    signal that is ignored (nohup(1)) stays so. Signals reach the main thread alone.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    actions = {number: signal.getsignal(number) for number in _BREAKING}
+    before = {number: action for number, action in actions.items() if action not in (signal.SIG_IGN, None)}
+    try:
+        try:
+            for number in before:
+                signal.signal(number, _break_off)
+            yield
+        finally:
+            for number, action in before.items():
+                signal.signal(number, action)
+    except _BrokenOff as broken:
+        signal.raise_signal(broken.number)  # Python's own action for Ctrl-C raises KeyboardInterrupt here
+        raise InterruptedRunError(
+            "Interrupted while a question was asked.", resolution="Run the same command again; it goes on from there."
+        ) from None
+
+
+def _break_off(number: int, frame: FrameType | None) -> None:
+    del frame
+    raise _BrokenOff(number)
 
 
 def _read_line(descriptor: int, view: memoryview) -> int:

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 from volward import audit, lock, openings
 from volward.apply import Work, apply
-from volward.errors import InterruptedRunError, VerificationError, VolwardError
+from volward.errors import VerificationError, VolwardError
 from volward.model import Plan, ProviderKind, VolumeSpec
 from volward.observe import observe
-from volward.operations.provision import Watcher, plan_for
+from volward.operations.prepare import plan_for
+from volward.operations.watcher import Watcher
+from volward.os_errors import explained
 from volward.plan import Goal
 from volward.verify import verify
 
@@ -51,9 +53,10 @@ def open_volumes(
 
 def _open(spec: VolumeSpec, watcher: Watcher, deadline_seconds: float, ask_recovery: bool) -> Opened:
     try:
-        with lock.held(spec.name):
+        with explained(f"Opening {spec.name}"), lock.held(spec.name):
             try:
-                return _open_locked(spec, watcher, deadline_seconds, ask_recovery)
+                with explained(f"Opening {spec.name}"):
+                    return _open_locked(spec, watcher, deadline_seconds, ask_recovery)
             except VolwardError as error:  # not for a volume that another volward works on
                 openings.write(spec.name, openings.failed(error))
                 raise
@@ -71,13 +74,13 @@ def _open_locked(spec: VolumeSpec, watcher: Watcher, deadline_seconds: float, as
     work.ask_recovery, work.deadline_seconds = ask_recovery, deadline_seconds
     with work:
         for action in plan.actions:
-            if watcher.interrupted():
-                raise InterruptedRunError(
-                    f"Interrupted before this step of {spec.name}: {action.what}.",
-                    resolution="Run the same command again; it goes on from there.",
-                )
+            watcher.refuse_when_interrupted(f"{spec.name}: {action.what}")
             watcher.step(spec.name, action)
-            apply(action, work)
+            try:
+                apply(action, work)
+            except BaseException:
+                watcher.step_failed(spec.name, action)
+                raise
             watcher.step_done(spec.name, action)
     found = verify(spec, observe(spec), provisioned=False)
     if found:

@@ -5,17 +5,21 @@ to the unit files for each volume, then the mounts. Locks are held from the last
 """
 
 import contextlib
-from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 from volward import journal, lock
 from volward.apply import RecoveryDelivery, Work, apply
-from volward.errors import ConfirmationError, InterruptedRunError, NotBlankError, VerificationError, VolwardError
+from volward.errors import ConfirmationError, IdentityError, VerificationError, VolwardError
 from volward.host import boot, systemd
-from volward.model import Action, BlankProbe, Observation, Plan, Presence, Step, StoreKind, VolumeSpec
+from volward.model import Action, Identity, Step, VolumeSpec
 from volward.observe import observe
-from volward.plan import Goal, plan_scratch, plan_volume
+from volward.operations.prepare import plan_for, seen_with_journal
+from volward.operations.watcher import Watcher
+from volward.os_errors import explained
+from volward.plan import Goal
 from volward.verify import verify
 
 _KEY_STEPS = frozenset({Step.REMOVE_KEYSLOT, Step.ENROL_KEY, Step.ENROL_TPM2, Step.ENROL_RECOVERY})
@@ -23,78 +27,16 @@ _AFTER_RELOAD = frozenset({Step.MOUNT, Step.SWAP_ON, Step.PREPARE_STORE})
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A volume with what was seen of it and what is going to be done; or the error that forbids it."""
-
-    spec: VolumeSpec
-    seen: Observation | None
-    plan: Plan | None
-    error: VolwardError | None = None
-
-
-@dataclass(frozen=True)
 class Outcome:
-    """How it ended for one volume."""
+    """How it ended for one volume: provisioned or not, what went wrong, and what its owner should know.
+
+    A volume can be provisioned and an error remain: its recovery key did not reach anybody.
+    """
 
     volume: str
-    error: VolwardError | None
-    warnings: tuple[str, ...] = ()
-
-
-class Watcher:
-    """Told of each step; the command line draws progress from it and says when to stop."""
-
-    def step(self, volume: str, action: Action) -> None:
-        """An action begins."""
-
-    def step_done(self, volume: str, action: Action) -> None:
-        """An action has ended well."""
-
-    def interrupted(self) -> bool:
-        """Say whether the person asked to stop; then no further action is begun."""
-        return False
-
-
-def prepare(spec: VolumeSpec, goal: Goal, *, can_hand_over_recovery: bool, overwrite: bool = False) -> Prepared:
-    """Look at a volume and plan it; the error that forbids it is returned, so that others can go on."""
-    try:
-        seen = seen_with_journal(spec, prove_blank=goal is Goal.PROVISION)
-        plan = plan_for(spec, seen, goal, can_hand_over_recovery=can_hand_over_recovery, overwrite=overwrite)
-    except VolwardError as error:
-        return Prepared(spec, None, None, error)
-    return Prepared(spec, seen, plan)
-
-
-def seen_with_journal(spec: VolumeSpec, *, prove_blank: bool = False) -> Observation:
-    """Look at a volume and at what its unfinished operations were about to do. Raises JournalError."""
-    return replace(observe(spec, prove_blank=prove_blank), announced=journal.announced(spec.name))
-
-
-def plan_for(
-    spec: VolumeSpec, seen: Observation, goal: Goal, *, can_hand_over_recovery: bool, overwrite: bool = False
-) -> Plan:
-    """Plan by the kind of volume. Raises what the planner raises."""
-    seen = _as_if_blank(spec, seen) if overwrite else seen
-    if spec.store is StoreKind.SCRATCH:
-        return plan_scratch(spec, seen, goal)
-    return plan_volume(spec, seen, goal, can_hand_over_recovery=can_hand_over_recovery)
-
-
-def _as_if_blank(spec: VolumeSpec, seen: Observation) -> Observation:
-    """The owner typed the device's identity: what is on it counts for nothing, unless it cannot be read.
-
-    Raises NotBlankError for a device that is pinned: what is on it is the volume itself.
-    """
-    if seen.pin is not None:
-        raise NotBlankError(
-            f"{spec.device} is the pinned device of {spec.name}; --overwrite is for devices of unknown content.",
-            resolution="Leave --overwrite out. To give the volume up, erase it first.",
-        )
-    if seen.probe is None or seen.probe.content is Presence.UNKNOWN:
-        return seen
-    return replace(
-        seen, probe=BlankProbe(Presence.ABSENT), header=None, header_presence=Presence.ABSENT, scratch_uuid=""
-    )
+    provisioned: bool
+    error: VolwardError | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def provision(
@@ -103,36 +45,46 @@ def provision(
     recovery: RecoveryDelivery | None,
     watcher: Watcher,
     approved: Set[str],
-    overwrite: Set[str] = frozenset(),
+    overwrite: Mapping[str, Identity] = MappingProxyType({}),
 ) -> tuple[Outcome, ...]:
     """Provision volumes one after another. ``approved`` names those whose destructive plan was confirmed,
-    ``overwrite`` those whose device's identity was typed out.
+    ``overwrite`` those whose device may be wiped, with the identity that its owner typed out.
 
     Each volume is locked, looked at and planned again here, since the confirmed plan may be old: a plan that
     has become destructive without approval is not carried out. Returns an outcome a volume; an interruption
     is the outcome of the volumes that were not finished.
     """
+    running: list[_Running] = []
+    outcomes: dict[str, Outcome] = {}
     with contextlib.ExitStack() as stack:
-        running: list[_Running] = []
-        outcomes: dict[str, Outcome] = {}
         for spec in specs:
             one = _Running(spec, watcher)
-            try:
+            with _recorded(outcomes, spec.name):
+                watcher.refuse_when_interrupted(f"all steps of {spec.name}")
                 stack.enter_context(lock.held(spec.name))
-                one.begin(recovery, stack, approved=spec.name in approved, overwrite=spec.name in overwrite)
+                one.begin(recovery, stack, approved=spec.name in approved, overwrite=overwrite.get(spec.name))
                 one.until(lambda step: step in _AFTER_RELOAD)
                 running.append(one)
-            except VolwardError as error:
-                outcomes[spec.name] = Outcome(spec.name, error)
-        _have_systemd_read(running)
+        with _recorded(outcomes, *(one.spec.name for one in running)):
+            _have_systemd_read(running)
         for one in running:
-            try:
-                one.until(lambda _: False)
-                one.finish()
-                outcomes[one.spec.name] = Outcome(one.spec.name, None, one.warnings)
-            except VolwardError as error:
-                outcomes[one.spec.name] = Outcome(one.spec.name, error)
-        return tuple(outcomes[spec.name] for spec in specs)
+            name = one.spec.name
+            if name not in outcomes:
+                with _recorded(outcomes, name):
+                    one.until(lambda _: False)
+                    one.finish()
+                    outcomes[name] = Outcome(name, provisioned=True, error=one.left_out, remarks=one.remarks)
+    return tuple(outcomes[spec.name] for spec in specs)
+
+
+@contextlib.contextmanager
+def _recorded(outcomes: dict[str, Outcome], *names: str) -> Iterator[None]:
+    """Make an error the outcome of the volumes that it is about; the other volumes go on."""
+    try:
+        with explained(f"Provisioning {', '.join(names)}"):
+            yield
+    except VolwardError as error:
+        outcomes.update({name: Outcome(name, provisioned=False, error=error) for name in names})
 
 
 def _have_systemd_read(running: Sequence["_Running"]) -> None:
@@ -153,8 +105,13 @@ class _Running:
         self.spec = spec
         self.watcher = watcher
         self.wrote_units = False
-        self.warnings: tuple[str, ...] = ()
+        self.left_out: VolwardError | None = None  # why there is no recovery key yet
         self._pending: list[Action] = []
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the providers had to say, for the person who runs it."""
+        return self._work.remarks + self._work.degraded
 
     def begin(
         self,
@@ -162,12 +119,21 @@ class _Running:
         stack: contextlib.ExitStack,
         *,
         approved: bool,
-        overwrite: bool,
+        overwrite: Identity | None,
     ) -> None:
         """Look, plan, and open the journal: a new operation's, or the one of the run that was cut short."""
         seen = seen_with_journal(self.spec, prove_blank=True)
+        if overwrite is not None and (seen.device is None or seen.device.identity != overwrite):
+            raise IdentityError(
+                f"{self.spec.device} is not the device any more whose identity was typed.",
+                resolution="Nothing was written to it. Find out why the link changed, then run the same command again.",
+            )
         plan = plan_for(
-            self.spec, seen, Goal.PROVISION, can_hand_over_recovery=recovery is not None, overwrite=overwrite
+            self.spec,
+            seen,
+            Goal.PROVISION,
+            can_hand_over_recovery=recovery is not None,
+            overwrite=overwrite is not None,
         )
         if plan.destructive and not approved:
             raise ConfirmationError(
@@ -175,9 +141,8 @@ class _Running:
                 resolution="Nothing was done. Run `volward plan` and look again.",
             )
         self._pending = list(plan.actions)
-        self.warnings = plan.warnings
         self._work = stack.enter_context(Work.on(self.spec, seen))
-        self._work.recovery, self._work.overwrite = recovery, overwrite
+        self._work.recovery, self._work.overwrite = recovery, overwrite is not None
         self._operation = self._journal()
 
     def _journal(self) -> journal.Operation | None:
@@ -200,21 +165,31 @@ class _Running:
     def until(self, is_barrier: Callable[[Step], bool]) -> None:
         """Do the pending actions up to the first that has to wait. Raises what an action raises."""
         while self._pending and not is_barrier(self._pending[0].step):
-            if self.watcher.interrupted():
-                raise InterruptedRunError(
-                    f"Interrupted before this step of {self.spec.name}: {self._pending[0].what}.",
-                    resolution="Run the same command again; it goes on from there.",
-                )
             action = self._pending.pop(0)
+            self.watcher.refuse_when_interrupted(f"{self.spec.name}: {action.what}")
             self.watcher.step(self.spec.name, action)
-            if self._operation:
-                self._operation.begin_step(action.name)
-                self._work.announce = partial(self._operation.announce, action.name)
-            apply(action, self._work)
-            if self._operation:
-                self._operation.end_step(action.name)
-            self.wrote_units = self.wrote_units or action.step is Step.WRITE_UNITS
-            self.watcher.step_done(self.spec.name, action)
+            try:
+                self._do(action)
+            except ConfirmationError as error:
+                self.watcher.step_failed(self.spec.name, action)
+                if action.step is not Step.ENROL_RECOVERY:
+                    raise
+                # Nobody has the key, and it opens nothing. The volume is no worse for it, and goes on.
+                self.left_out = error
+            except BaseException:
+                self.watcher.step_failed(self.spec.name, action)
+                raise
+            else:
+                self.watcher.step_done(self.spec.name, action)
+
+    def _do(self, action: Action) -> None:
+        if self._operation:
+            self._operation.begin_step(action.name)
+            self._work.announce = partial(self._operation.announce, action.name)
+        apply(action, self._work)
+        if self._operation:
+            self._operation.end_step(action.name)
+        self.wrote_units = self.wrote_units or action.step is Step.WRITE_UNITS
 
     def finish(self) -> None:
         """Look again, compare with the plan, and close the journal. Raises VerificationError."""

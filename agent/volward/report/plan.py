@@ -36,10 +36,8 @@ def as_json(plan: Plan) -> dict[str, object]:
     }
 
 
-def error_as_json(volume: str, error: VolwardError | None) -> dict[str, object]:
+def error_as_json(volume: str, error: VolwardError) -> dict[str, object]:
     """Return a refusal in the same form."""
-    if error is None:
-        raise AssertionError("a volume without a plan has an error")
     return {
         "volume": volume,
         "error": {"code": error.code, "what": error.what, "resolution": error.resolution},

@@ -61,7 +61,7 @@ def test_an_old_or_strange_version_is_refused(recording: Recording, said: str) -
         cryptsetup.version()
 
 
-def make(node: Path, key: SecretBytes) -> None:
+def make(node: Path, key: SecretBytes, kdf: Pbkdf2 | Argon2id = Pbkdf2()) -> None:
     cryptsetup.format(
         node,
         key=key,
@@ -71,6 +71,14 @@ def make(node: Path, key: SecretBytes) -> None:
         cipher="aes-xts-plain64",
         key_bits=512,
         sector_size_bytes=4096,
+        kdf=kdf,
+    )
+
+
+def test_a_passphrase_is_stretched_from_the_first_keyslot_on(recording: Recording, key: SecretBytes) -> None:
+    make(NODE, key, kdf=Argon2id(65536, 5, 2))
+    assert "--pbkdf argon2id --pbkdf-force-iterations 5 --pbkdf-memory 65536 --pbkdf-parallel 2" in " ".join(
+        recording.calls[0]
     )
 
 

@@ -1,0 +1,66 @@
+"""Overwriting a device that is not blank: planned as if it were, with the wipe that makes it so (rule 1).
+
+The owner's typed identity stands in for the blank proof, and for nothing else: a device that is in use, cannot be
+read, is not the pinned one or carries the volume itself is refused as ever.
+"""
+
+from dataclasses import replace
+
+from volward.errors import NotBlankError
+from volward.model import (
+    Action,
+    BlankProbe,
+    Observation,
+    Plan,
+    Presence,
+    Step,
+    StoreKind,
+    VolumeSpec,
+)
+from volward.plan.device import current_operation
+
+_NEEDS_BLANK = (Step.FORMAT, Step.CLAIM_SCRATCH)
+
+
+def as_if_blank(spec: VolumeSpec, seen: Observation) -> Observation:
+    """Return what would be seen once the device is wiped; what cannot be read stays unknown.
+
+    Raises NotBlankError for the device that holds the volume: --overwrite is for content of others.
+    """
+    if _holds_the_volume(spec, seen):
+        raise NotBlankError(
+            f"{spec.device} holds the volume {spec.name} itself; --overwrite is for devices with other content.",
+            resolution="Leave --overwrite out.",
+        )
+    if seen.probe is None or seen.probe.content is Presence.UNKNOWN:
+        return seen
+    return replace(
+        seen, probe=BlankProbe(Presence.ABSENT), header=None, header_presence=Presence.ABSENT, scratch_uuid=""
+    )
+
+
+def with_wipe(spec: VolumeSpec, seen: Observation, plan: Plan) -> Plan:
+    """Put the wipe before the format, with what it is going to destroy; a device that is blank needs none."""
+    findings = seen.probe.findings if seen.probe else ()
+    if not findings or not any(action.step in _NEEDS_BLANK for action in plan.actions):
+        return plan
+    found = ", ".join(f"{one.what} at byte {one.offset_bytes}" for one in findings)
+    actions: list[Action] = []
+    for action in plan.actions:
+        if action.step in _NEEDS_BLANK:
+            reason = "--overwrite says so, and its owner types its identity"
+            actions.append(Action(Step.WIPE, f"wipe {spec.device}: {found}", reason, destructive=True))
+            actions.append(replace(action, reason="it is blank once it is wiped"))
+        else:
+            actions.append(action)
+    return replace(plan, actions=tuple(actions))
+
+
+def _holds_the_volume(spec: VolumeSpec, seen: Observation) -> bool:
+    """Whatever is pinned is the volume, unless the journal shows that it was never formatted to the end."""
+    if seen.pin is None:
+        return False
+    if spec.store is StoreKind.SCRATCH:
+        return seen.scratch_uuid == seen.pin.luks_uuid
+    unfinished = current_operation(seen)
+    return unfinished is None or Step.FORMAT in unfinished.steps_done
