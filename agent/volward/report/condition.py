@@ -281,6 +281,9 @@ def _history(one: SeenVolume) -> list[Remark]:
         where = f"in the step {record.step_begun}" if record.step_begun else "between two steps"
         again = f"`volward resume {record.operation}` goes on, `volward abort {record.operation}` gives it up."
         found.append(Remark(f"The operation {record.operation} was cut {where}.", again))
+        for number in one.seen.header.orphans(record.announced) if one.seen.header else ():
+            mend = f"`volward apply {one.spec.name}` removes it, once another keyslot was shown to open."
+            found.append(Remark(f"Keyslot {number} was left by an enrolment that was cut.", mend))
     return found
 
 

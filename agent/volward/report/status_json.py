@@ -6,7 +6,7 @@ A field is null when there is no such thing or it is not known; the "presence" o
 import dataclasses
 from collections.abc import Sequence
 
-from volward.model import Device, Header, MappingState, Presence, StoreKind
+from volward.model import Device, Header, Keyslot, MappingState, Presence, StoreKind
 from volward.report import keyslots
 from volward.report.condition import Condition, Remark
 from volward.report.status import Judged
@@ -108,10 +108,7 @@ def _luks2(header: Header, *, recovery_confirmed: bool) -> dict[str, object]:
         "requirements": list(header.requirements),
         "flags": list(header.flags),
         "recovery_confirmed": recovery_confirmed,
-        "keyslots": [
-            {**dataclasses.asdict(slot), "opened_by": list(keyslots.openers(header, slot.number))}
-            for slot in header.keyslots
-        ],
+        "keyslots": [_keyslot(header, slot) for slot in header.keyslots],
         "tokens": [
             {
                 "number": token.number,
@@ -122,6 +119,21 @@ def _luks2(header: Header, *, recovery_confirmed: bool) -> dict[str, object]:
             }
             for token in header.tokens
         ],
+    }
+
+
+def _keyslot(header: Header, slot: Keyslot) -> dict[str, object]:
+    return {
+        "number": slot.number,
+        "kdf": slot.kdf,
+        "kdf_hash": slot.kdf_hash or None,
+        "iterations": slot.iterations,
+        "memory_kib": slot.memory_kib,
+        "lanes": slot.lanes,
+        "key_bits": slot.key_bits,
+        "priority": slot.priority,
+        "opens_data": slot.opens_data,
+        "opened_by": list(keyslots.openers(header, slot.number)),
     }
 
 
