@@ -3,8 +3,8 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
 from click.testing import CliRunner, Result
@@ -23,7 +23,9 @@ CLOSED = volume(builders.AT_BOOT, spec=replace(builders.SPEC, name="redis"))
 class _Context(Context):
     """Two volumes, without a configuration."""
 
-    specs = MappingProxyType({"pgdata": WHOLE.spec, "redis": CLOSED.spec})
+    @cached_property
+    def specs(self) -> dict[str, VolumeSpec]:
+        return {"pgdata": WHOLE.spec, "redis": CLOSED.spec}
 
 
 @pytest.fixture(autouse=True)
