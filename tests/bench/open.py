@@ -125,7 +125,7 @@ def _provision(host: Host, seal: str) -> None:
         for name in NAMES
     )
     host.put("/etc/volward/volward.toml", f'[defaults.credential]\nseal = "{seal}"\n' + "".join(tables))
-    host.volward("apply", *(word for name in NAMES for word in ("--yes", name)), timeout=900)
+    host.volward("apply", "--yes", *NAMES, timeout=900)
     host.sh(PREPARE, *NAMES)
 
 
