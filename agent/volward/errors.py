@@ -452,6 +452,17 @@ class UnfinishedOperationError(VolwardError):
     exit_status = ExitStatus.BUSY
 
 
+class UnknownOperationError(VolwardError):
+    """An operation was named that is not unfinished.
+
+    It has ended, was resumed or aborted meanwhile, or its name is misspelt. `volward journal` lists the
+    unfinished ones, `volward journal --all` the others too.
+    """
+
+    code = "VW0504"
+    exit_status = ExitStatus.NOT_FOUND
+
+
 class BugError(VolwardError):
     """volward reached a state that its authors thought impossible.
 

@@ -19,7 +19,7 @@ def close(context: Context, volumes: tuple[str, ...], every: bool, stop_consumer
     """
     demand_root("close")
     if bool(volumes) == every:
-        raise click.UsageError("Name the volumes to close, or say --all.")
+        raise click.UsageError("Say which volumes to close, or --all; not both.")
     from volward.cli.interruption import Interruption
     from volward.operations.close import close_volume
     from volward.os_errors import explained

@@ -8,11 +8,22 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
+from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+Action = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 _NOTICE = b"\nvolward: stopping; a step that is running is finished first\n"
+
+
+def take_over(action: Callable[[int, FrameType | None], None]) -> Mapping[int, Action]:
+    """Have the signals that end a program do something else; return what they did. An ignored one (nohup(1)) stays."""
+    actions = {int(number): signal.getsignal(number) for number in _SIGNALS}
+    before = {number: known for number, known in actions.items() if known not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, action)
+    return before
 
 
 class Interruption:
@@ -24,7 +35,7 @@ class Interruption:
     @contextlib.contextmanager
     def watched(self) -> Iterator["Interruption"]:
         """Take over the signals for the length of an operation. Only in the main thread."""
-        before = {number: signal.signal(number, self._take) for number in _SIGNALS}
+        before = take_over(self._take)
         try:
             yield self
         finally:

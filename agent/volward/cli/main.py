@@ -9,6 +9,7 @@ import importlib
 import os
 import re
 import resource
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -111,6 +112,7 @@ def volward(ctx: click.Context, root: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit; every error leaves with its own status."""
     _forbid_core_dumps()
+    _leave_in_order()
     sys.exit(run(arguments))
 
 
@@ -177,6 +179,16 @@ def _forget_output() -> None:
     with contextlib.suppress(OSError, ValueError):
         os.dup2(null, sys.stdout.fileno())
     os.close(null)
+
+
+def _leave_in_order() -> None:
+    """Let SIGTERM and a closed terminal end volward as Ctrl-C does: keys are wiped, files and locks put away.
+
+    Where a step must not be cut, cli/interruption.py takes over. A signal that is ignored (nohup(1)) stays so.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
 
 
 def _forbid_core_dumps() -> None:

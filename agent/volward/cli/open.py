@@ -24,7 +24,7 @@ def open_(context: Context, volumes: tuple[str, ...], every: bool, recovery: boo
     """Open and mount volumes, side by side. Never formats anything."""
     demand_root("open")
     if bool(volumes) == every:
-        raise click.UsageError("Name the volumes to open, or say --all.")
+        raise click.UsageError("Say which volumes to open, or --all; not both.")
     from volward.cli.interruption import Interruption
     from volward.cli.steps import StepPrinter
     from volward.host import tools

@@ -40,6 +40,7 @@ def enrol(context: Context, volume: str, recovery_fd: int | None) -> int:
     """Make a new recovery key for VOLUME; it is enrolled once part of it was typed back."""
     demand_root("recovery enrol")
     from volward.cli.delivery import DescriptorDelivery, TerminalDelivery
+    from volward.cli.interruption import Interruption
     from volward.errors import NoTerminalError
     from volward.operations.enrolment import enrol_recovery_key
 
@@ -48,7 +49,9 @@ def enrol(context: Context, volume: str, recovery_fd: int | None) -> int:
             "A recovery key has to be shown to somebody, and there is no terminal.",
             resolution=f"Run `volward recovery enrol {volume}` on a terminal, or use --recovery-fd with an escrow.",
         )
+    spec = context.spec(volume)
     delivery = TerminalDelivery() if recovery_fd is None else DescriptorDelivery(recovery_fd)
-    enrol_recovery_key(context.spec(volume), delivery, deadline_seconds=60.0)
+    with Interruption().watched():  # between the keyslot and its token nothing is broken off
+        enrol_recovery_key(spec, delivery, deadline_seconds=60.0)
     context.print(f"{volume}: a recovery key is enrolled; `volward recovery test {volume}` proves it at any time")
     return 0

@@ -6,7 +6,7 @@ import click
 
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_root
-from volward.errors import DeviceNotFoundError
+from volward.errors import UnknownOperationError
 
 if TYPE_CHECKING:
     from volward.journal import Record
@@ -38,11 +38,12 @@ def resume(ctx: click.Context, operation: str, recovery_fd: int | None) -> int:
 def abort(context: Context, operation: str) -> int:
     """Give OPERATION up: nothing of it is done any more.
 
-    Of a provisioning nothing is undone: a device that it had begun to format counts as foreign afterwards, and
-    the key that it created stays. An enrolment's keyslot that nobody has a key to is removed.
+    Of a provisioning nothing is undone: a device that it had begun to format is no longer pinned and counts as
+    foreign, and the key that it created stays. An enrolment's keyslot that nobody has a key to is removed.
     """
     demand_root("abort")
     from volward import journal, lock
+    from volward.os_errors import explained
 
     record = _unfinished(operation)
     if record.announced and record.verb != journal.PROVISION:
@@ -52,10 +53,23 @@ def abort(context: Context, operation: str) -> int:
         for number in removed:
             context.print(f"{record.volume}: keyslot {number} was removed; nobody had its key")
     else:
-        with lock.held(record.volume):
+        with explained(f"Aborting {operation}"), lock.held(record.volume):
+            record = _unfinished(operation)  # it may have ended while another volward held the lock
+            if record.verb == journal.PROVISION:
+                _unpin(record)
             journal.resume(record).end("aborted")
     context.print(f"{operation}: aborted after {record.steps_done[-1] if record.steps_done else 'no step'}.")
     return 0
+
+
+def _unpin(record: "Record") -> None:
+    """Forget a device that was never formatted to the end: pinned, it would be taken for a damaged volume."""
+    from volward import pins
+    from volward.model import Step
+
+    pin = pins.read(record.volume)
+    if pin is not None and pin.luks_uuid == record.facts.get("luks_uuid") and Step.FORMAT not in record.steps_done:
+        pins.remove(record.volume)
 
 
 def _unfinished(operation: str) -> "Record":
@@ -64,6 +78,6 @@ def _unfinished(operation: str) -> "Record":
     for record in journal.unfinished():
         if record.operation == operation:
             return record
-    raise DeviceNotFoundError(
+    raise UnknownOperationError(
         f"There is no unfinished operation {operation}.", resolution="`volward journal` lists them."
     )

@@ -8,6 +8,7 @@ from volward.apply import RecoveryDelivery, Work, apply
 from volward.errors import DamagedHeaderError, DeviceUnknownError, VolwardError
 from volward.model import Action, Header, Observation, ProviderKind, Step, VolumeSpec
 from volward.observe import observe
+from volward.os_errors import explained
 from volward.plan.device import present_device
 from volward.plan.orphan import removing
 
@@ -19,7 +20,7 @@ def enrol_recovery_key(spec: VolumeSpec, delivery: RecoveryDelivery, *, deadline
 
     An earlier run that was cut short left a keyslot that nobody has a key to: that goes first.
     """
-    with lock.held(spec.name):
+    with explained(f"Enrolling a recovery key for {spec.name}"), lock.held(spec.name):
         seen = _seen(spec)
         operation = _operation(spec, provable_header(spec, seen))
         with Work.on(spec, seen) as work:
@@ -38,7 +39,7 @@ def give_up(spec: VolumeSpec, record: journal.Record, *, deadline_seconds: float
 
     Raises NoOpenerError when no other key is at hand (rule 4); then the operation stays unfinished.
     """
-    with lock.held(spec.name):
+    with explained(f"Giving up {record.operation}"), lock.held(spec.name):
         seen = _seen(spec)
         provable_header(spec, seen)
         seen = replace(seen, announced=record.announced)

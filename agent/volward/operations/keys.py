@@ -10,6 +10,7 @@ from volward.keys import providers
 from volward.model import ProviderKind, VolumeSpec
 from volward.observe import observe
 from volward.operations.enrolment import provable_header
+from volward.os_errors import explained
 from volward.plan.device import present_device
 from volward.secret import SecretBytes
 
@@ -28,7 +29,7 @@ def export_key(spec: VolumeSpec, *, deadline_seconds: float) -> Exported:
 
     Raises NoOpenerError, KeyDeniedError, DamagedHeaderError.
     """
-    with lock.held(spec.name):
+    with explained(f"Exporting the key of {spec.name}"), lock.held(spec.name):
         seen = observe(spec)
         node = present_device(spec, seen).node
         audit.record("key-export", spec.name, audit.Outcome.INTENT, f"{spec.name}: the unlocking key is exported")
@@ -47,10 +48,11 @@ def test_recovery_key(spec: VolumeSpec) -> int | None:
 
     Changes nothing. Raises NoTerminalError, RecoveryKeyFormatError, DamagedHeaderError.
     """
-    seen = observe(spec)
-    node = present_device(spec, seen).node
-    header = provable_header(spec, seen)
-    source = providers.source(ProviderKind.RECOVERY, spec)
-    with source.read(source.first_ref(spec.name), deadline_seconds=0.0) as key:
-        numbers = [keyslot.number for keyslot in header.keyslots]
-        return next((number for number in numbers if cryptsetup.test_key(node, key, keyslot=number)), None)
+    with explained(f"Testing the recovery key of {spec.name}"):
+        seen = observe(spec)
+        node = present_device(spec, seen).node
+        header = provable_header(spec, seen)
+        source = providers.source(ProviderKind.RECOVERY, spec)
+        with source.read(source.first_ref(spec.name), deadline_seconds=0.0) as key:
+            numbers = [keyslot.number for keyslot in header.keyslots]
+            return next((number for number in numbers if cryptsetup.test_key(node, key, keyslot=number)), None)

@@ -6,6 +6,7 @@ from volward import audit, lock, pins
 from volward.errors import ForeignHeaderError
 from volward.model import SUBSYSTEM, Observation, Pin, StoreKind, VolumeSpec
 from volward.observe import observe
+from volward.os_errors import explained
 from volward.plan.device import present_device, refuse_duplicates
 
 
@@ -23,7 +24,8 @@ def look(spec: VolumeSpec) -> Found:
     Raises DeviceNotFoundError, DeviceUnknownError, DuplicateUuidError, or ForeignHeaderError for a device
     that carries neither a header of this volume nor the pinned one.
     """
-    seen = observe(spec)
+    with explained(f"Looking at {spec.name}"):
+        seen = observe(spec)
     device = present_device(spec, seen)
     refuse_duplicates(spec, seen)
     uuid = _uuid(spec, seen)
@@ -36,8 +38,8 @@ def look(spec: VolumeSpec) -> Found:
 
 
 def record(spec: VolumeSpec, found: Found) -> None:
-    """Write the pin, and say so in the audit record. Raises BusyError, NoSpaceError, OSError."""
-    with lock.held(spec.name):
+    """Write the pin, and say so in the audit record. Raises BusyError, NoSpaceError, OperatingSystemError."""
+    with explained(f"Pinning {spec.name}"), lock.held(spec.name):
         message = f"{spec.name}: repinned: {'; '.join(found.differences)}"
         audit.record("repin", spec.name, audit.Outcome.INTENT, message)
         pins.write(spec.name, found.pin)
