@@ -169,7 +169,7 @@ def _refuse_other_label(spec: VolumeSpec, header: Header) -> None:
 
 
 def _refuse_volume_of_unknown_origin(spec: VolumeSpec, seen: Observation, header: Header) -> None:
-    if seen.pin is not None:
+    if seen.pin is not None and not _format_is_pending(seen):  # a wipe that was cut leaves the header of others
         raise ForeignHeaderError(
             f"{spec.device} carries LUKS UUID {header.uuid}, but {spec.name} was pinned to {seen.pin.luks_uuid}.",
             resolution=f"If the disk was exchanged on purpose, run `volward repin {spec.name}`.",

@@ -6,33 +6,16 @@ read, is not the pinned one or carries the volume itself is refused as ever.
 
 from dataclasses import replace
 
-from volward.errors import NotBlankError
-from volward.model import (
-    Action,
-    BlankProbe,
-    Observation,
-    Plan,
-    Presence,
-    Step,
-    StoreKind,
-    VolumeSpec,
-)
+from volward.model import Action, BlankProbe, Observation, Plan, Presence, Step, StoreKind, VolumeSpec
 from volward.plan.device import current_operation
 
 _NEEDS_BLANK = (Step.FORMAT, Step.CLAIM_SCRATCH)
 
 
 def as_if_blank(spec: VolumeSpec, seen: Observation) -> Observation:
-    """Return what would be seen once the device is wiped; what cannot be read stays unknown.
-
-    Raises NotBlankError for the device that holds the volume: --overwrite is for content of others.
-    """
-    if _holds_the_volume(spec, seen):
-        raise NotBlankError(
-            f"{spec.device} holds the volume {spec.name} itself; --overwrite is for devices with other content.",
-            resolution="Leave --overwrite out.",
-        )
-    if seen.probe is None or seen.probe.content is Presence.UNKNOWN:
+    """Return what would be seen once the device is wiped. What cannot be read stays unknown, and the device that
+    holds the volume itself stays what it is: --overwrite is for the content of others."""
+    if _holds_the_volume(spec, seen) or seen.probe is None or seen.probe.content is Presence.UNKNOWN:
         return seen
     return replace(
         seen, probe=BlankProbe(Presence.ABSENT), header=None, header_presence=Presence.ABSENT, scratch_uuid=""
@@ -41,6 +24,9 @@ def as_if_blank(spec: VolumeSpec, seen: Observation) -> Observation:
 
 def with_wipe(spec: VolumeSpec, seen: Observation, plan: Plan) -> Plan:
     """Put the wipe before the format, with what it is going to destroy; a device that is blank needs none."""
+    if _holds_the_volume(spec, seen):
+        warning = f"{spec.device} holds the volume {spec.name} itself, so --overwrite means nothing here"
+        return replace(plan, warnings=(*plan.warnings, warning))
     findings = seen.probe.findings if seen.probe else ()
     if not findings or not any(action.step in _NEEDS_BLANK for action in plan.actions):
         return plan
