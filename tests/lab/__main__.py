@@ -1,4 +1,4 @@
-"""The lab from the command line: python3 -m tests.lab tools | build | shell | run | status | clean."""
+"""The lab from the command line: python3 -m tests.lab tools | build | shell | run | status | figures | clean."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.lab import availability, cache, image, install_tools, layer, machine
+from tests.lab import availability, cache, figures, image, install_tools, layer, machine
 from tests.lab.errors import LabError, LabUnavailableError
 from tests.lab.host import MIB, Host
 from tests.lab.progress import say
@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("command", nargs="+", metavar="-- COMMAND")
     run.set_defaults(action=_run)
     commands.add_parser("status", help="what is built, and what it takes up").set_defaults(action=_status)
+    commands.add_parser("figures", help="how long the lab's steps take here").set_defaults(action=_figures)
     clean = commands.add_parser("clean", help="remove machines that were left behind, and old layers")
     clean.add_argument("--all", action="store_true", help="remove the whole cache: the next build starts anew")
     clean.set_defaults(action=_clean)
@@ -111,6 +112,12 @@ def _status(_: argparse.Namespace) -> int:
         used = sum(file.stat().st_blocks * 512 for file in kind.rglob("*") if file.is_file())
         say(f"  {kind.name:10} {len(entries):4} entries {used // MIB:7} MiB")
     say(f"The cache is {cache.root()}")
+    return 0
+
+
+def _figures(_: argparse.Namespace) -> int:
+    availability.check()
+    figures.show(*layer.ensure())
     return 0
 
 
