@@ -6,8 +6,8 @@ behind a server of the lab's own (guest/qdrant_server.py).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from tests.lab.host import Host
 from tests.lab.recipe import LAB
@@ -63,6 +63,16 @@ POSTGRES = Database(
     settle="runuser -u postgres -- psql -q -c CHECKPOINT",
 )
 
+POSTGRES_MOVED = replace(
+    POSTGRES,
+    setup=(
+        "pg_ctlcluster 17 main stop",
+        "cp --archive /var/lib/postgresql/17/main/. /srv/volward/pg/17/main",
+        "pg_conftool 17 main set data_directory /srv/volward/pg/17/main",
+        "systemctl enable --quiet --now postgresql",
+    ),
+)
+
 REDIS = Database(
     name="redis",
     store="redis",
@@ -72,7 +82,7 @@ REDIS = Database(
         "sed -i 's|^dir .*|dir /srv/volward/redis/redis|; s|^appendonly .*|appendonly yes|' /etc/redis/redis.conf",
         "systemctl enable --quiet --now redis-server",
     ),
-    write=f'for n in $(seq {ROWS}); do echo "SET session:$n {{text}}"; done | redis-cli --pipe',
+    write=f"seq {ROWS} | sed 's/.*/SET session:& \"{{text}}\"/' | redis-cli --pipe",
     read="echo $(redis-cli DBSIZE) $(redis-cli GET session:1)",
     settle="redis-cli SAVE",
 )
@@ -115,12 +125,12 @@ def install_qdrant(host: Host) -> None:
     host.sh("useradd --system --no-create-home qdrant")
 
 
-def configuration(devices: dict[str, str], *, settings: str = "") -> str:
-    """volward.toml for these databases: a device (with more settings, if need be) by volume name."""
-    volumes = [
+def configuration(devices: Mapping[str, str], settings: Mapping[str, str] | None = None) -> str:
+    """volward.toml for these databases: the device by volume name, and more settings where there are any."""
+    more = settings or {}
+    return "\n".join(
         f'[volumes.{one.name}]\ndevice = "{devices[one.name]}"\nstore = "{one.store}"\n'
-        f'mount_point = "{one.mount_point}"\n{settings}'
+        f'mount_point = "{one.mount_point}"\n{more.get(one.name, "")}'
         for one in ALL
         if one.name in devices
-    ]
-    return "\n".join(volumes)
+    )

@@ -236,6 +236,7 @@ def _holder(pid: int, how: str, proc: Path) -> Holder:
     else:
         name = _text(proc / str(pid) / "comm").strip()
         command_line = _text(proc / str(pid) / "cmdline").replace("\0", " ").strip()
+    command_line = " ".join(command_line.split())  # a process that wrote its own title padded it with blanks
     group = _text(proc / str(pid) / "cgroup")
     container, unit = _CONTAINER.search(group), _UNIT.findall(group)
     return Holder(pid, name, command_line, how, container[1] if container else "", unit[-1] if unit else "")

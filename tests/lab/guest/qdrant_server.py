@@ -7,12 +7,14 @@
 There is no server binary to be had without a network, so the engine is Qdrant's own and the server is this file.
 """
 
+import importlib
 import json
 import os
 import signal
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 SOCKET = Path("/run/qdrant/socket")
 DIMENSIONS = 16
@@ -23,8 +25,7 @@ def main() -> None:
     if verb == "serve":
         serve(Path(words[0]))
     else:
-        request = {"verb": verb, "text": words[0], "count": int(words[1])} if verb == "write" else {"verb": verb}
-        print(ask(request))
+        print(ask({"verb": verb, "text": words[0], "count": int(words[1])} if words else {"verb": verb}))
 
 
 def serve(storage: Path) -> None:
@@ -44,9 +45,13 @@ def serve(storage: Path) -> None:
             shard.close()
 
 
-def open_collection(path: Path):  # noqa: ANN201 (the engine's wheel has types, the tests' environment has not)
-    import qdrant_edge as engine
+def storage_engine() -> Any:
+    """The wheel is in the guest alone, in an environment of its own."""
+    return importlib.import_module("qdrant_edge")
 
+
+def open_collection(path: Path) -> Any:
+    engine = storage_engine()
     if path.exists():
         return engine.EdgeShard.load(str(path))
     path.mkdir(parents=True)
@@ -54,11 +59,10 @@ def open_collection(path: Path):  # noqa: ANN201 (the engine's wheel has types, 
     return engine.EdgeShard.create(str(path), engine.EdgeConfig(vectors=vectors))
 
 
-def answer(shard, request: dict[str, object]) -> str:  # noqa: ANN001
-    import qdrant_edge as engine
-
+def answer(shard: Any, request: dict[str, Any]) -> str:
+    engine = storage_engine()
     if request["verb"] == "write":
-        count = int(str(request["count"]))
+        count = request["count"]
         points = [
             engine.Point(
                 number, [float((number * 7 + axis) % 11) for axis in range(DIMENSIONS)], {"t": request["text"]}
@@ -72,7 +76,7 @@ def answer(shard, request: dict[str, object]) -> str:  # noqa: ANN001
     return f"{shard.count(engine.CountRequest())} {first.payload['t']}"
 
 
-def ask(request: dict[str, object]) -> str:
+def ask(request: dict[str, Any]) -> str:
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(SOCKET))
         with client.makefile("rw") as stream:
