@@ -51,7 +51,8 @@ def open_(context: Context, volumes: tuple[str, ...], every: bool, recovery: boo
         elif one.plan and not one.plan.actions:
             context.print(f"{one.volume}: nothing to do, because {one.plan.nothing_because}")
         else:
-            context.print(f"{one.volume}: open and mounted" + (f" (key: {one.opened_by})" if one.opened_by else ""))
+            use = "mounted" if context.spec(one.volume).mount_point else "in use as swap"
+            context.print(f"{one.volume}: open and {use}" + (f" (key: {one.opened_by})" if one.opened_by else ""))
         for reason in one.degraded:
             context.note(f"  degraded: {reason}")
     return status
