@@ -52,18 +52,38 @@ REFUSALS = [
     Refusal("xfs", "mkfs.xfs -q $1", ("xfs",)),
     Refusal("btrfs", "mkfs.btrfs -q $1", ("btrfs",)),
     Refusal("LVM physical volume", "pvcreate -q $1", ("LVM",)),
-    Refusal("md member", "mdadm --create /dev/md/t --run --level=1 --raid-devices=2 --metadata=1.2 $1 missing; mdadm --stop /dev/md/t", ("md",)),
-    Refusal("md member, superblock at the end", "mdadm --create /dev/md/t --run --level=1 --raid-devices=2 --metadata=1.0 $1 missing; mdadm --stop /dev/md/t", ("md",)),
+    Refusal(
+        "md member",
+        "mdadm --create /dev/md/t --run --level=1 --raid-devices=2 --metadata=1.2 $1 missing; mdadm --stop /dev/md/t",
+        ("md",),
+    ),
+    Refusal(
+        "md member, superblock at the end",
+        "mdadm --create /dev/md/t --run --level=1 --raid-devices=2 --metadata=1.0 $1 missing; mdadm --stop /dev/md/t",
+        ("md",),
+    ),
     Refusal("ZFS label, first", _zfs("0"), ("ZFS",)),
     Refusal("ZFS label, last", _zfs("size // 262144 * 262144 - 262144"), ("ZFS",)),
     Refusal("swap", "mkswap -q $1", ("swap",)),
     Refusal("GPT", "printf 'label: gpt\\n' | sfdisk -q $1", ("GPT",)),
-    Refusal("GPT, backup only", "printf 'label: gpt\\n' | sfdisk -q $1; dd if=/dev/zero of=$1 bs=1M count=1 conv=notrunc status=none", ("GPT",)),
+    Refusal(
+        "GPT, backup only",
+        "printf 'label: gpt\\n' | sfdisk -q $1; dd if=/dev/zero of=$1 bs=1M count=1 conv=notrunc status=none",
+        ("GPT",),
+    ),
     Refusal("MBR", "printf 'label: dos\\n' | sfdisk -q $1", ("MBR",)),
     Refusal("LUKS1", f"{FORMAT} --type luks1 $1", ("LUKS1",)),
     Refusal("LUKS2", f"{FORMAT} --type luks2 $1", ("LUKS2",)),
-    Refusal("LUKS2, primary header damaged", f"{FORMAT} --type luks2 $1; dd if=/dev/zero of=$1 bs=4096 count=1 conv=notrunc status=none", ("LUKS2",)),
-    Refusal("LUKS2, secondary header damaged", f"{FORMAT} --type luks2 $1; dd if=/dev/zero of=$1 bs=4096 seek=4 count=4 conv=notrunc status=none", ("LUKS2",)),
+    Refusal(
+        "LUKS2, primary header damaged",
+        f"{FORMAT} --type luks2 $1; dd if=/dev/zero of=$1 bs=4096 count=1 conv=notrunc status=none",
+        ("LUKS2",),
+    ),
+    Refusal(
+        "LUKS2, secondary header damaged",
+        f"{FORMAT} --type luks2 $1; dd if=/dev/zero of=$1 bs=4096 seek=4 count=4 conv=notrunc status=none",
+        ("LUKS2",),
+    ),
     Refusal("data in the first MiB", f"{OTHER}777777", ("data",)),
     Refusal("data in the last MiB", f"{OTHER}{SIZE - 4444}", ("data",)),
     Refusal(
@@ -75,9 +95,17 @@ REFUSALS = [
         device="/dev/disk/by-id/dm-name-faulty2",
         clean_up="dmsetup remove faulty faulty2",
     ),
-    Refusal("mounted", "mkfs.ext4 -q $1; mkdir -p /mnt/other; mount -o ro,noload $1 /mnt/other", ("mounted at /mnt/other",)),
-    Refusal("holders", "echo 0 100000 linear $1 0 | dmsetup create holder", ("holder",), clean_up="dmsetup remove holder"),
-    Refusal("partition in use", "printf 'label: gpt\\n,64MiB\\n' | sfdisk -q $1; udevadm settle; mkfs.ext4 -q ${1}1; mkdir -p /mnt/part; mount -o ro,noload ${1}1 /mnt/part", ("/mnt/part",)),
+    Refusal(
+        "mounted", "mkfs.ext4 -q $1; mkdir -p /mnt/other; mount -o ro,noload $1 /mnt/other", ("mounted at /mnt/other",)
+    ),
+    Refusal(
+        "holders", "echo 0 100000 linear $1 0 | dmsetup create holder", ("holder",), clean_up="dmsetup remove holder"
+    ),
+    Refusal(
+        "partition in use",
+        "printf 'label: gpt\\n,64MiB\\n' | sfdisk -q $1; udevadm settle; mkfs.ext4 -q ${1}1; mkdir -p /mnt/part; mount -o ro,noload ${1}1 /mnt/part",
+        ("/mnt/part",),
+    ),
     Refusal(
         "open under another mapping's name",
         f"{FORMAT} --type luks2 $1; cryptsetup open --key-file /etc/hostname $1 somebody",
