@@ -42,23 +42,51 @@ class Context:
 
         return stores.specs(self.configuration)
 
+    @cached_property
+    def kept_specs(self) -> dict[str, VolumeSpec]:
+        """The same, as they were kept when this very configuration was last found valid; see volward.compiled."""
+        from volward import compiled
+
+        found = compiled.read(self.root)
+        if found is None:
+            made_from = self._digest()
+            found = self.specs
+            if made_from and made_from == self._digest():
+                compiled.write(made_from, found)
+        return found
+
+    def _digest(self) -> str:
+        from volward import compiled
+
+        try:
+            return compiled.digest(self.root)
+        except OSError:
+            return ""  # loading says what is wrong
+
     def spec(self, name: str) -> VolumeSpec:
         """Return one volume. Raises UnknownVolumeError, with the name that was probably meant."""
-        if name in self.specs:
-            return self.specs[name]
+        return self._named(name, self.specs)
+
+    def _named(self, name: str, specs: dict[str, VolumeSpec]) -> VolumeSpec:
+        if name in specs:
+            return specs[name]
         import difflib
 
-        near = difflib.get_close_matches(name, self.specs, n=1)
-        known = ", ".join(self.specs) or "none"
+        near = difflib.get_close_matches(name, specs, n=1)
+        known = ", ".join(specs) or "none"
         raise UnknownVolumeError(
             f'There is no volume "{name}" in {self.root}.',
             resolution=f'Did you mean "{near[0]}"?' if near else f"The volumes are: {known}.",
         )
 
-    def select(self, names: Iterable[str]) -> tuple[VolumeSpec, ...]:
-        """Return the named volumes, each once; all of them when no name is given."""
+    def select(self, names: Iterable[str], *, kept: bool = False) -> tuple[VolumeSpec, ...]:
+        """Return the named volumes, each once; all of them when no name is given.
+
+        ``kept`` is for commands that run often and change nothing that the configuration is to forbid.
+        """
+        specs = self.kept_specs if kept else self.specs
         wanted = tuple(dict.fromkeys(names))
-        return tuple(self.spec(name) for name in wanted) if wanted else tuple(self.specs.values())
+        return tuple(self._named(name, specs) for name in wanted) if wanted else tuple(specs.values())
 
     @property
     def is_terminal(self) -> bool:

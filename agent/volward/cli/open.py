@@ -32,7 +32,7 @@ def open_(context: Context, volumes: tuple[str, ...], every: bool, recovery: boo
     from volward.operations.open import open_volumes
 
     interruption = Interruption()
-    specs = [spec for spec in context.select(volumes) if volumes or spec.open_at_boot]
+    specs = [spec for spec in context.select(volumes, kept=True) if volumes or spec.open_at_boot]
     demand_device_mapper(load=True)
     tools.demand(specs, provisioning=False)
     asks = recovery or any(ProviderKind.PROMPT in spec.providers for spec in specs)

@@ -23,7 +23,7 @@ def status(context: Context, volumes: tuple[str, ...], detailed: bool, as_json: 
     from volward.operations.status import look_at
     from volward.report import condition
 
-    judged = [(one, condition.judge(one)) for one in look_at(context.select(volumes))]
+    judged = [(one, condition.judge(one)) for one in look_at(context.select(volumes, kept=True))]
     if as_json:
         from volward.report.status_json import as_json as document
 
