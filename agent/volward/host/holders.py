@@ -53,11 +53,12 @@ class Holding:
     processes: tuple[Holder, ...]
     devices: tuple[str, ...]  # kernel names of block devices on top of the mapping, or on files of the mount
     mounts_below: tuple[Path, ...]  # mounts inside the mount, which have to go first
+    mounted_at: tuple[Path, ...]  # where the host itself has it mounted
     not_inspected: int  # processes that could not be looked at
 
     @property
     def nobody(self) -> bool:
-        """True only when everything could be looked at and nothing was found."""
+        """True only when everything could be looked at and nothing but the host's own mount was found."""
         return not (self.processes or self.devices or self.mounts_below or self.not_inspected)
 
 
@@ -107,6 +108,7 @@ def holding(number: str, *, proc: Path = PROC, sysfs: Path = SYSFS) -> Holding:
         processes=tuple(sorted(holders, key=lambda one: one.pid)),
         devices=_devices(number, targets, sysfs),
         mounts_below=_mounts_below(targets, proc),
+        mounted_at=targets,
         not_inspected=not_inspected,
     )
 
