@@ -59,7 +59,7 @@ def test_status_tells_each_volume_as_what_it_is(host: Host) -> None:
 
     # Read-only, half a header, and one whose device and name are taken away while it is closed.
     host.run("mount", "-o", "remount,ro", "/srv/volward/whole")
-    host.sh('dd if=/dev/zero of="$1" bs=4096 seek=4 count=1 conv=fsync status=none', disks["torn"].link)
+    host.sh('dd if=/dev/zero of="$1" bs=4096 seek=5 count=1 conv=fsync status=none', disks["torn"].link)
     host.volward("close", "lost")
     disks["lost"].unplug()
     host.volward("close", "image")
