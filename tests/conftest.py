@@ -6,6 +6,7 @@ fails them. VOLWARD_LAB_KEEP=1 leaves the directory of a failed test's machine f
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Generator, Iterator
 
@@ -28,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         # A test that asks for a host is a lab test, whether it says so or not.
-        if "host" in getattr(item, "fixturenames", ()):
+        if {"host", "shared_host"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.lab)
     if not config.getoption("--full"):
         # Not skipped: nobody asked for them, so there is nothing to explain.
@@ -43,7 +44,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Print with a failed test what its host had to say."""
     report = yield
-    host = getattr(item, "funcargs", {}).get("host")
+    used = getattr(item, "funcargs", {})
+    host = used.get("host") or used.get("shared_host")
     if report.failed and isinstance(host, Host):
         item.stash[FAILED] = True
         report.sections.append(("serial console of the host", host.console_tail(CONSOLE_LINES)))
@@ -82,10 +84,10 @@ def lab_snapshot() -> tuple[Image, Snapshot]:
         pytest.skip(str(reason))
 
 
-@pytest.fixture
-def host(lab_snapshot: tuple[Image, Snapshot], request: pytest.FixtureRequest) -> Iterator[Host]:
-    """A fresh virtual host. Keys that a test adds to `host.secrets` are looked for when it is over."""
-    fresh = Host(*lab_snapshot)
+@contextlib.contextmanager
+def _fresh_host(snapshot: tuple[Image, Snapshot], node: pytest.Item | pytest.Collector) -> Iterator[Host]:
+    """A host for as long as it is needed; at its end every unlocking key that was used in it is looked for."""
+    fresh = Host(*snapshot)
     clean = False
     try:
         if coverage.is_wanted():
@@ -95,8 +97,22 @@ def host(lab_snapshot: tuple[Image, Snapshot], request: pytest.FixtureRequest) -
         if fresh.machine.is_on:
             if coverage.is_wanted():
                 coverage.collect(fresh)
-            hits = fresh.secrets_scan(fresh.secrets)
+            hits = fresh.secrets_scan([*fresh.secrets, *fresh.stored_keys()])
             assert not hits, "secrets were found in the host:\n" + "\n".join(map(str, hits))
-        clean = not request.node.stash.get(FAILED, False)
+        clean = not node.stash.get(FAILED, False)
     finally:
         fresh.close(keep=not clean and os.environ.get("VOLWARD_LAB_KEEP") == "1")
+
+
+@pytest.fixture
+def host(lab_snapshot: tuple[Image, Snapshot], request: pytest.FixtureRequest) -> Iterator[Host]:
+    """A fresh virtual host. Keys that a test adds to `host.secrets` are looked for when it is over."""
+    with _fresh_host(lab_snapshot, request.node) as fresh:
+        yield fresh
+
+
+@pytest.fixture(scope="module")
+def shared_host(lab_snapshot: tuple[Image, Snapshot], request: pytest.FixtureRequest) -> Iterator[Host]:
+    """A virtual host for all tests of a module, where each can leave it as the next one wants it."""
+    with _fresh_host(lab_snapshot, request.node) as fresh:
+        yield fresh

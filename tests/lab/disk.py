@@ -33,7 +33,7 @@ class Disk:
         if not serial or len(serial) > LONGEST_SERIAL:
             raise LabError(f"a serial number has 1 to {LONGEST_SERIAL} characters, not {serial!r}")
         self._host = host
-        self._slot = slot
+        self.slot = slot
         self._physical_block_bytes = physical_block_bytes
         self.serial = serial
         self.bus = bus
@@ -83,6 +83,13 @@ class Disk:
         if serial is not None:
             self.serial = serial
         self.plug()
+
+    def remove(self) -> None:
+        """Pull the disk out for good; its place is free for another, and its content is gone."""
+        if self.plugged:
+            self.unplug()
+        self.image.unlink()
+        self._host.forget(self)
 
     def wait_for_link(self) -> None:
         """Wait until udev has made the link."""
@@ -141,7 +148,7 @@ class Disk:
 
     @property
     def _id(self) -> str:
-        return f"disk{self._slot}"
+        return f"disk{self.slot}"
 
     def _node(self) -> dict[str, object]:
         return {
@@ -161,8 +168,8 @@ class Disk:
             "physical_block_size": self._physical_block_bytes,
         }
         if self.bus is Bus.VIRTIO:
-            return {"driver": "virtio-blk-pci", "bus": f"port{self._slot}", **common}
-        return {"driver": "scsi-hd", "bus": "scsi.0", "scsi-id": self._slot, **common}
+            return {"driver": "virtio-blk-pci", "bus": f"port{self.slot}", **common}
+        return {"driver": "scsi-hd", "bus": "scsi.0", "scsi-id": self.slot, **common}
 
     def _flush_guest(self) -> None:
         if self.plugged and self._host.machine.is_on:

@@ -10,6 +10,7 @@ def test_data_survives_a_cut(host):
 
 from __future__ import annotations
 
+import base64
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -120,12 +121,16 @@ class Host:
             size_bytes=size_bytes,
             bus=Bus(bus),
             physical_block_bytes=physical_block_bytes,
-            slot=len(self._disks),
+            slot=min(set(range(PORTS)) - {disk.slot for disk in self._disks}),
         )
         self._disks.append(disk)
         if self.machine.is_on:
             disk.plug()
         return disk
+
+    def forget(self, disk: Disk) -> None:
+        """Give the place of a removed disk to the next; `Disk.remove` calls it."""
+        self._disks.remove(disk)
 
     def state_disk(self, *more_directories: str) -> StateDisk:
         """Keep what volward writes about itself on a disk, so that it outlives `power_on(cold=False)`.
@@ -209,6 +214,18 @@ class Host:
         `also` names more directories, such as one with core dumps.
         """
         return scan.scan(self, secrets, also=also)
+
+    def stored_keys(self) -> list[bytes]:
+        """The unlocking keys in the host's credential store, as far as they can be unsealed now."""
+        script = """
+            for sealed in /etc/credstore.encrypted/volward.*; do
+                [ -e "$sealed" ] || continue
+                systemd-creds decrypt "$sealed" - 2>/dev/null | base64 --wrap=0 || true
+                echo
+            done
+        """
+        lines = self.sh(script).stdout.split()
+        return [base64.b64decode(line) for line in lines]
 
     def console_tail(self, lines: int = 40) -> str:
         """The last lines of the serial console."""
