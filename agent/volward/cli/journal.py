@@ -1,11 +1,15 @@
 """`volward journal`: operations that did not end, and with --all the ones that did."""
 
 import time
+from typing import TYPE_CHECKING
 
 import click
 
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_root
+
+if TYPE_CHECKING:
+    from volward.journal import Record
 
 
 @click.command
@@ -44,9 +48,15 @@ def journal(context: Context, every: bool, as_json: bool) -> int:
                 r.operation,
                 time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(r.begun_at)),
                 r.step_begun or (r.steps_done[-1] if r.steps_done else "none"),
-                r.outcome or ("cut in this step" if r.step_begun else "cut after this step"),
+                r.outcome or _where_cut(r),
             ]
             for r in found
         ],
     )
     return 0
+
+
+def _where_cut(record: "Record") -> str:
+    if record.step_begun:
+        return "cut in this step"
+    return "cut after this step" if record.steps_done else "cut before its first step"

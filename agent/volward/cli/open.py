@@ -44,14 +44,14 @@ def open_(context: Context, volumes: tuple[str, ...], every: bool, recovery: boo
             ask_recovery=recovery,
         )
     status = 0
-    for one in opened:
+    for spec, one in zip(specs, opened, strict=True):
         if one.error:
             status = status or int(one.error.exit_status)
             context.failure(one.error, about=one.volume)
         elif one.plan and not one.plan.actions:
             context.print(f"{one.volume}: nothing to do, because {one.plan.nothing_because}")
         else:
-            use = "mounted" if context.spec(one.volume).mount_point else "in use as swap"
+            use = "mounted" if spec.mount_point else "in use as swap"
             context.print(f"{one.volume}: open and {use}" + (f" (key: {one.opened_by})" if one.opened_by else ""))
         for reason in one.degraded:
             context.note(f"  degraded: {reason}")
