@@ -30,11 +30,12 @@ from volward.model import (
 from volward.surroundings import Surroundings
 
 
-def observe(spec: VolumeSpec, *, prove_blank: bool = False) -> Observation:
+def observe(spec: VolumeSpec, *, prove_blank: bool = False, surroundings: Surroundings | None = None) -> Observation:
     """Look at one volume; ``prove_blank`` also reads the places where a device that is to be formatted
-    could keep signatures. Raises JournalError when the journal or the pin cannot be read."""
+    could keep signatures. ``surroundings`` are fresh ones, from a caller that shares a part of them among
+    volumes. Raises JournalError when the journal or the pin cannot be read."""
     pin, unfinished = pins.read(spec.name), journal.unfinished_provisioning(spec.name)
-    return _look(spec, Surroundings(), pin, unfinished, prove_blank=prove_blank, for_status=False)
+    return _look(spec, surroundings or Surroundings(), pin, unfinished, prove_blank=prove_blank, for_status=False)
 
 
 def glance(

@@ -14,7 +14,14 @@ from volward.host.usage import Usage
 
 
 class Surroundings:
-    """The host at one moment. Not for keeping: a mutation makes it old."""
+    """The host at one moment. Not for keeping: a mutation makes it old.
+
+    Only which devices carry which LUKS UUID can be taken over from an ``earlier`` look, within a pass that formats
+    nothing: reading every device of the host is the costly part, and volumes opened side by side share it.
+    """
+
+    def __init__(self, *, earlier: "Surroundings | None" = None) -> None:
+        self._earlier = earlier
 
     @cached_property
     def mounts(self) -> Mounts:
@@ -35,9 +42,10 @@ class Surroundings:
         return block.loops_by_file()
 
     @cached_property
-    def _carriers(self) -> dict[str, tuple[Path, ...]]:
-        return luks_carriers.by_uuid()
+    def all_carriers(self) -> dict[str, tuple[Path, ...]]:
+        """The nodes of the devices that carry LUKS UUIDs."""
+        return self._earlier.all_carriers if self._earlier else luks_carriers.by_uuid()
 
     def carriers(self, luks_uuid: str) -> tuple[Path, ...]:
         """Return the nodes of the devices that carry a LUKS UUID."""
-        return self._carriers.get(luks_uuid, ())
+        return self.all_carriers.get(luks_uuid, ())

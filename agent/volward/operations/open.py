@@ -17,6 +17,7 @@ from volward.operations.prepare import plan_for
 from volward.operations.watcher import Watcher
 from volward.os_errors import explained
 from volward.plan import Goal
+from volward.surroundings import Surroundings
 from volward.verify import verify
 
 _AT_ONCE = 16
@@ -42,8 +43,12 @@ def open_volumes(
     recovery key is asked for on the terminal in place of the configured providers.
     """
 
+    before = Surroundings()
+    if len(specs) > 1:
+        before.all_carriers  # noqa: B018 (read here, once, and not by each thread)
+
     def one(spec: VolumeSpec) -> Opened:
-        return _open(spec, watcher, deadline_seconds, ask_recovery)
+        return _open(spec, before, watcher, deadline_seconds, ask_recovery)
 
     if len(specs) < 2 or ask_recovery or any(ProviderKind.PROMPT in spec.providers for spec in specs):
         return tuple(map(one, specs))  # questions come one after another, and Ctrl-C reaches the main thread alone
@@ -51,12 +56,14 @@ def open_volumes(
         return tuple(pool.map(one, specs))
 
 
-def _open(spec: VolumeSpec, watcher: Watcher, deadline_seconds: float, ask_recovery: bool) -> Opened:
+def _open(
+    spec: VolumeSpec, before: Surroundings, watcher: Watcher, deadline_seconds: float, ask_recovery: bool
+) -> Opened:
     try:
         with explained(f"Opening {spec.name}"), lock.held(spec.name):
             try:
                 with explained(f"Opening {spec.name}"):
-                    return _open_locked(spec, watcher, deadline_seconds, ask_recovery)
+                    return _open_locked(spec, before, watcher, deadline_seconds, ask_recovery)
             except VolwardError as error:  # not for a volume that another volward works on
                 openings.write(spec.name, openings.failed(error))
                 raise
@@ -65,8 +72,10 @@ def _open(spec: VolumeSpec, watcher: Watcher, deadline_seconds: float, ask_recov
         return Opened(spec.name, None, error=error)
 
 
-def _open_locked(spec: VolumeSpec, watcher: Watcher, deadline_seconds: float, ask_recovery: bool) -> Opened:
-    seen = observe(spec)
+def _open_locked(
+    spec: VolumeSpec, before: Surroundings, watcher: Watcher, deadline_seconds: float, ask_recovery: bool
+) -> Opened:
+    seen = observe(spec, surroundings=Surroundings(earlier=before))
     plan = plan_for(spec, seen, Goal.OPEN, can_hand_over_recovery=False)
     if not plan.actions:
         return Opened(spec.name, plan)
@@ -82,7 +91,7 @@ def _open_locked(spec: VolumeSpec, watcher: Watcher, deadline_seconds: float, as
                 watcher.step_failed(spec.name, action)
                 raise
             watcher.step_done(spec.name, action)
-    found = verify(spec, observe(spec), provisioned=False)
+    found = verify(spec, observe(spec, surroundings=Surroundings(earlier=before)), provisioned=False)
     if found:
         raise VerificationError(
             f"{spec.name} is not open as planned: {'; '.join(map(str, found))}.",
