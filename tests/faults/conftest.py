@@ -1,0 +1,51 @@
+"""The fixture of the cuts, and their counts in the summary of the test run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Iterator
+
+import pytest
+from tests.faults.cuts import Cut, Power
+from tests.faults.session import Cuts
+from tests.lab.image import Image
+from tests.lab.machine import Snapshot
+
+COUNTS = pytest.StashKey[Counter[tuple[Power, bool]]]()
+
+
+@pytest.fixture(scope="session")
+def cuts(lab_snapshot: tuple[Image, Snapshot], request: pytest.FixtureRequest) -> Iterator[Cuts]:
+    """The outcomes of the cuts whose tests were selected."""
+    yield Cuts(lab_snapshot, [cut for item in request.session.items if (cut := _cut(item)) is not None])
+
+
+def _cut(item: pytest.Item) -> Cut | None:
+    callspec = getattr(item, "callspec", None)
+    cut = callspec.params.get("cut") if callspec else None
+    return cut if isinstance(cut, Cut) else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[COUNTS] = Counter()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    cut = _cut(item)
+    if call.when == "call" and cut:
+        item.config.stash[COUNTS][cut.power, report.passed] += 1
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    counts = config.stash[COUNTS]
+    if not counts:
+        return
+    recovered = {power: counts[power, True] for power in Power}
+    names = {Power.KILL: "SIGKILL", Power.CUT: "power cuts"}
+    parts = ", ".join(f"{number} {names[power]}" for power, number in recovered.items())
+    terminalreporter.write_line(f"cuts: {sum(recovered.values())} of {counts.total()} recovered ({parts})")

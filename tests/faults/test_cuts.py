@@ -1,0 +1,43 @@
+"""A SIGKILL and a power cut at every step of the first apply: the next one finishes, and nothing was lost."""
+
+from __future__ import annotations
+
+import pytest
+from tests.faults.batch import Batch
+from tests.faults.checks import check_cut, check_finished
+from tests.faults.cuts import CUTS, Cut, Kind, Power
+from tests.faults.session import Cuts
+from tests.lab.host import Host
+
+COLD = (
+    Cut(Power.CUT, Kind.BLOCK, "create-key:credential", "acted"),
+    Cut(Power.CUT, Kind.BLOCK, "format", "acted"),
+    Cut(Power.CUT, Kind.BLOCK, "format", "without-keyslot"),
+    Cut(Power.CUT, Kind.BLOCK, "enrol-recovery:recovery", "without-token"),
+    Cut(Power.CUT, Kind.BLOCK, "make-file-system", "acted"),
+    Cut(Power.CUT, Kind.BLOCK, "mount", "acted"),
+    Cut(Power.CUT, Kind.FILE, "create-file", "acted"),
+    Cut(Power.CUT, Kind.FILE, "write-units", "acted"),
+)
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("cut", CUTS, ids=lambda cut: cut.name)
+def test_the_first_apply_is_cut_and_the_next_one_finishes(cuts: Cuts, cut: Cut) -> None:
+    outcome = cuts.outcome(cut)
+    assert outcome.reached == "cut"
+    check_cut(outcome)
+    check_finished(outcome)
+
+
+@pytest.mark.lab
+def test_the_same_root_disk_boots_after_the_cut_and_the_next_apply_finishes(host: Host) -> None:
+    """No restore, which would bring an older root disk back: a real boot, with what it starts."""
+    batch = Batch(host, COLD, cold=True)
+
+    batch.run()
+
+    assert [outcome.reached for outcome in batch.outcomes] == ["cut"] * len(COLD)
+    for outcome in batch.outcomes:
+        check_cut(outcome)
+        check_finished(outcome)

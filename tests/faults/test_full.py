@@ -1,0 +1,62 @@
+"""The long matrix: kills at random moments inside each step, and power cuts at random moments of many applies.
+
+Writes docs/reference/matrix.md. A volume counts as recovered when the next apply finishes it, and as told when that
+apply names what stands in the way and what to do, and the volume is finished once that was done.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.faults import matrix
+from tests.faults.checks import check_cut, check_finished, check_kept
+from tests.faults.cuts import STEPS, Cut, Kind, Power
+from tests.faults.session import Cuts
+
+ROUNDS = int(os.environ.get("VOLWARD_ROUNDS", "3"))
+# How long a step takes at most on an idle lab host; later kills would hit the next one, which has its own rows.
+LONGEST_MS = {"enrol-recovery": 8000, "enrol-tpm2": 3000, "create-key": 1500, "format": 2000, "write-token": 1500}
+SEED = int(os.environ.get("VOLWARD_SEED", random.randrange(2**32)))
+REPORT = Path(__file__).parents[2] / "docs" / "reference" / "matrix.md"
+
+
+def _random_cuts() -> tuple[Cut, ...]:
+    chance = random.Random(SEED)
+    return tuple(
+        Cut(power, kind, step, f"after {chance.randrange(LONGEST_MS.get(step.partition(':')[0], 1000))} ms")
+        for _ in range(ROUNDS)
+        for power in Power
+        for kind in Kind
+        for step in STEPS[kind]
+    )
+
+
+@pytest.fixture(scope="module")
+def report() -> Iterator[matrix.Report]:
+    counted = matrix.Report(SEED)
+    yield counted
+    counted.write(REPORT)
+
+
+@pytest.mark.lab
+@pytest.mark.full
+@pytest.mark.parametrize("cut", _random_cuts(), ids=lambda cut: cut.name)
+def test_a_cut_at_a_random_moment(cuts: Cuts, cut: Cut, report: matrix.Report) -> None:
+    report.begin(cut)
+    outcome = cuts.outcome(cut)
+    assert outcome.reached == "cut" or outcome.reached.startswith("status 3"), outcome.reached
+    if outcome.reached == "cut":
+        check_cut(outcome)
+    assert outcome.apply is not None
+    if f"{outcome.volume}: provisioned, open and mounted" in outcome.apply.stdout:
+        check_finished(outcome)
+        report.recovered(cut)
+    else:
+        said = matrix.said_of(outcome.volume, outcome.apply.stderr)
+        assert said and "VW09" not in said, outcome.apply
+        check_kept(outcome)
+        report.told(cut, said)
