@@ -50,11 +50,13 @@ attach_all() {
     for name in $names; do attach $name & pids="$pids $!"; done
     for pid in $pids; do wait $pid || return 1; done
 }
+shut_one() {
+    if [ "$1" = units ]; then systemctl stop srv-volward-$2.mount; else umount /run/bench/$2; fi
+    cryptsetup close volward-$2
+}
 shut() {
-    for name in $names; do
-        if [ "$1" = units ]; then systemctl stop srv-volward-$name.mount; else umount /run/bench/$name; fi
-        cryptsetup close volward-$name
-    done
+    for name in $names; do shut_one $1 $name & done
+    wait
     udevadm settle
 }
 ours() { timed volward volward open --all; timed nothing volward open --all; shut units; }
@@ -69,16 +71,20 @@ for round in $(seq $rounds); do
 done
 """
 
-# Where the time goes: imports by their cost, then the functions of a run by cProfile, and its child processes.
+# Where the time goes: imports by their cost, then when the child processes of a run start.
 PROFILE = """
 names="$*"
-shut() { for n in $names; do systemctl stop srv-volward-$n.mount; cryptsetup close volward-$n; done; udevadm settle; }
+shut() {
+    for name in $names; do (systemctl stop srv-volward-$name.mount; cryptsetup close volward-$name) & done
+    wait
+    udevadm settle
+}
 shut
 /opt/volward/bin/python3 -X importtime -m volward.cli.main open --all 2>/run/bench/imports
 grep 'import time' /run/bench/imports | sort -t'|' -k2 -n | tail -40
 shut
-cat > /run/bench/profile.py <<'PY'
-import cProfile, pstats, sys, threading, time
+cat > /run/bench/children.py <<'PY'
+import sys, time
 children = []
 def hook(event, arguments):
     if event == "subprocess.Popen":
@@ -92,13 +98,13 @@ print("cli imported", imported, "all", time.perf_counter() - begin, "status", st
 for at, argv in children:
     print(f"{at:6.2f}", *argv)
 PY
-/opt/volward/bin/python3 /run/bench/profile.py
+/opt/volward/bin/python3 /run/bench/children.py
 """
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seal", default="host", help="what seals volward's keys (the other side has plain files)")
     parser.add_argument("--limit", type=float, default=2.5, help="the ratio above which this fails")
     parser.add_argument("--profile", action="store_true", help="show imports and child processes instead")
