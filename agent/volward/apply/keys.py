@@ -76,10 +76,16 @@ def enrol_tpm2(action: Action, work: Work) -> None:
 
 
 def enrol_recovery(action: Action, work: Work) -> None:
-    """Make a recovery key, hand it over, and enrol it only once its owner has it."""
+    """Make a recovery key, hand it over, and enrol it only once its owner has it.
+
+    Another key and a free keyslot are at hand first: nobody is to write down a key that cannot be enrolled.
+    """
     del action
     if work.recovery is None:
         raise BugError("A recovery key was planned that nobody could see.", resolution="Please report it.")
+    node = resolved(work).node
+    existing_key(node, work)
+    _free_keyslot(read_header(node), work)
     with recovery.generate() as key:
         work.recovery.hand_over(work.spec.name, key)
         _enrol(work, ProviderKind.RECOVERY, key, interactive=True)

@@ -175,6 +175,7 @@ def test_stock_cryptsetup_takes_and_lists_it(tmp_path: Path) -> None:
             cipher="aes-xts-plain64",
             key_bits=512,
             sector_size_bytes=512,
+            kdf=cryptsetup.Pbkdf2(),
         )
     cryptsetup.import_token(node, text, number=None)
     shown = subprocess.run(["cryptsetup", "token", "export", "--token-id", "0", node], capture_output=True, check=True)

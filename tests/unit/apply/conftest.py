@@ -1,0 +1,5 @@
+"""Fixtures of the tests of apply."""
+
+from tests.unit.apply.machine import machine
+
+__all__ = ["machine"]

@@ -1,0 +1,266 @@
+"""A host with one disk, in memory: cryptsetup's functions work on its header, and everything that was done is kept.
+
+It stands where apply meets host/ and keys/. What the real tools do is the business of tests/host.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+from tests.unit.builders import CLOSED, DEVICE, FRESH_HEADER, OPEN, SPEC, keyslot
+
+from volward import audit, openings
+from volward.errors import BusyError, KeyRejectedError, VolwardError
+from volward.host import blank, block, cryptsetup, file_system, header, mapping, marker, wipe
+from volward.host.cryptsetup import Argon2id, Pbkdf2
+from volward.host.file_system import FileSystemFound
+from volward.host.header import HeaderReading
+from volward.keys import providers
+from volward.keys.source import KeyRef
+from volward.model import (
+    BlankProbe,
+    Device,
+    FileSystem,
+    Finding,
+    Header,
+    Keyslot,
+    Mapping,
+    Presence,
+    ProviderKind,
+    Token,
+    VolumeSpec,
+)
+from volward.secret import SecretBytes
+
+KEY = bytes(range(64))
+RECOVERY = b"A1B2C-D3E4F"
+BLANK_PROBE = BlankProbe(Presence.ABSENT)
+NOTHING = FileSystemFound("", "")
+LUKS_FOUND = (Finding("LUKS2 header (primary)", 0),)
+
+
+class Source:
+    """A provider that yields bytes, with its keys in memory; ``error`` is what it answers instead."""
+
+    def __init__(self, kind: ProviderKind, key: bytes | None) -> None:
+        self.provider = kind
+        self.interactive = kind in (ProviderKind.PROMPT, ProviderKind.RECOVERY)
+        self.key = key
+        self.error: VolwardError | None = None
+        self.adopted: list[bool] = []
+        self.given: list[SecretBytes] = []
+
+    def first_ref(self, volume: str) -> KeyRef:
+        return KeyRef(self.provider, f"volward.{volume}", 1)
+
+    def refs(self, volume: str, *, deadline_seconds: float) -> tuple[KeyRef, ...]:
+        return (self.first_ref(volume),) if self.key else ()
+
+    def present(self, ref: KeyRef, *, deadline_seconds: float) -> bool:
+        return self.key is not None
+
+    def create(self, ref: KeyRef, *, adopt: bool, deadline_seconds: float) -> KeyRef:
+        self.adopted.append(adopt)
+        if self.error:
+            raise self.error
+        self.key = self.key or KEY
+        return ref
+
+    def read(self, ref: KeyRef, *, deadline_seconds: float) -> SecretBytes:
+        if self.error:
+            raise self.error
+        assert self.key
+        self.given.append(SecretBytes(self.key))
+        return self.given[-1]
+
+
+class Opener:
+    """A TPM; ``works`` says whether what it enrolled opens, ``error`` what it answers instead of opening."""
+
+    provider = ProviderKind.TPM2
+    token_type = "systemd-tpm2"
+
+    def __init__(self, machine: "Machine") -> None:
+        self._machine = machine
+        self.works = True
+        self.error: VolwardError | None = None
+
+    def enrol(self, node: Path, existing: SecretBytes) -> tuple[str, ...]:
+        number = self._machine.free()
+        self._machine.add(number, b"sealed", Pbkdf2())
+        self._machine.tokens((Token(9, self.token_type, (number,)),))
+        self._machine.log.append(f"enrol TPM in {number}")
+        return ("PCR 7 is empty",)
+
+    def test(self, node: Path, token: Token) -> bool:
+        return self.works
+
+    def open(self, node: Path, name: str, token: Token, *, discard: bool, read_only: bool = False) -> None:
+        if self.error:
+            raise self.error
+        self._machine.opened(f"token {token.number}")
+
+
+@dataclass
+class Machine:
+    """What is on it, and what was done to it."""
+
+    device: Device = DEVICE
+    spec: VolumeSpec = SPEC
+    header: Header | None = None
+    header_presence: Presence | None = None  # only when it is not what the header says
+    slots: dict[int, bytes] = field(default_factory=dict)
+    probe: BlankProbe = BLANK_PROBE
+    mapping: Mapping = CLOSED
+    content: FileSystemFound = NOTHING
+    marker_uuid: str = ""
+    obedient: bool = True  # False: the tools return 0 and do nothing
+    log: list[str] = field(default_factory=list)
+    audited: list[tuple[str, str, str]] = field(default_factory=list)
+    remembered: list[openings.Opening] = field(default_factory=list)
+    sources: dict[ProviderKind, Source] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.opener = Opener(self)
+
+    # what is on it
+
+    def formatted(self, *, slots: dict[int, bytes] | None = None) -> None:
+        """Let it carry a header with these keyslots and no token."""
+        self.slots = dict(slots or {0: KEY})
+        self.header = replace(FRESH_HEADER, keyslots=tuple(keyslot(number) for number in self.slots))
+        self.probe = BlankProbe(Presence.PRESENT, LUKS_FOUND)
+
+    def source(self, kind: ProviderKind, key: bytes | None = None) -> Source:
+        self.sources[kind] = Source(kind, key)
+        return self.sources[kind]
+
+    @property
+    def present(self) -> Header:
+        assert self.header is not None
+        return self.header
+
+    def tokens(self, more: tuple[Token, ...]) -> None:
+        self.header = replace(self.present, tokens=(*self.present.tokens, *more))
+
+    def free(self) -> int:
+        return next(number for number in range(32) if number not in self.slots)
+
+    def add(self, number: int, key: bytes, kdf: Pbkdf2 | Argon2id) -> None:
+        name = "pbkdf2" if isinstance(kdf, Pbkdf2) else "argon2id"
+        self.slots[number] = key
+        self.header = replace(self.present, keyslots=(*self.present.keyslots, replace(keyslot(number), kdf=name)))
+
+    def opened(self, by: str) -> None:
+        self.log.append(f"open by {by}")
+        if self.obedient:
+            self.mapping = OPEN
+
+    # what apply calls
+
+    def read_header(self, node: Path) -> HeaderReading:
+        presence = self.header_presence or (Presence.PRESENT if self.header else Presence.ABSENT)
+        return HeaderReading(presence, self.header, "" if self.header else "no LUKS2 header")
+
+    def format(self, node: Path, *, key: SecretBytes, uuid: str, kdf: Pbkdf2 | Argon2id, **more: object) -> None:
+        self.log.append(f"format {node} {kdf} sector {more['sector_size_bytes']}")
+        if self.obedient:
+            self.slots = {}
+            self.header = replace(FRESH_HEADER, uuid=uuid, label=str(more["label"]), keyslots=())
+            self.add(0, _bytes(key), kdf)
+
+    def test_key(self, node: Path, key: SecretBytes, *, keyslot: int | None) -> bool:
+        wanted = self.slots.values() if keyslot is None else [self.slots.get(keyslot)]
+        return _bytes(key) in wanted
+
+    def add_key(
+        self,
+        node: Path,
+        *,
+        existing: SecretBytes,
+        existing_keyslot: int | None,
+        new: SecretBytes,
+        keyslot: int,
+        kdf: Pbkdf2 | Argon2id,
+    ) -> None:
+        assert self.test_key(node, existing, keyslot=existing_keyslot)
+        self.log.append(f"add keyslot {keyslot} {type(kdf).__name__}")
+        if self.obedient:
+            self.add(keyslot, _bytes(new), kdf)
+
+    def import_token(self, node: Path, token_json: str, *, number: int | None) -> None:
+        body = json.loads(token_json)
+        self.log.append(f"token {body['volward']['provider']} for {', '.join(body['keyslots'])}")
+        if self.obedient:
+            numbers = tuple(int(one) for one in body["keyslots"])
+            self.tokens((Token(len(self.present.tokens), body["type"], numbers, MappingProxyType(body)),))
+
+    def open(self, node: Path, name: str, *, key: SecretBytes, keyslot: int | None, discard: bool) -> None:
+        if not self.test_key(node, key, keyslot=keyslot):
+            raise KeyRejectedError("The key opens no keyslot.", resolution="Try another.")
+        self.opened("key" + (" with discard" if discard else ""))
+
+    def open_plain(self, node: Path, name: str, *, offset_bytes: int, size_bytes: int, **more: object) -> None:
+        self.opened(f"random key from {offset_bytes} for {size_bytes}")
+
+    def close(self, name: str) -> None:
+        if self.mapping is OPEN and self.content.type == "busy":
+            raise BusyError("In use.", resolution="Stop it.")
+        self.log.append(f"close {name}")
+        self.mapping = CLOSED
+
+    def wipe(self, node: Path, size_bytes: int) -> None:
+        self.log.append(f"wipe {node} {size_bytes}")
+        if self.obedient:
+            self.header, self.slots, self.probe = None, {}, BLANK_PROBE
+
+    def make(self, node: Path, kind: FileSystem, *, uuid: str, label: str) -> None:
+        self.log.append(f"mkfs {kind} {label}")
+        if self.obedient:
+            self.content = FileSystemFound(str(kind), uuid)
+
+    def record(self, event: str, volume: str, outcome: audit.Outcome, message: str, **fields: str) -> None:
+        self.audited.append((event, str(outcome), fields.get("code", "")))
+
+    def provider(self, kind: ProviderKind, spec: VolumeSpec) -> Source:
+        return self.sources.setdefault(kind, Source(kind, None))
+
+    def chain(self, spec: VolumeSpec) -> tuple[Source | Opener, ...]:
+        return tuple(self.opener if kind is ProviderKind.TPM2 else self.provider(kind, spec) for kind in spec.providers)
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("format", "test_key", "add_key", "import_token", "open", "open_plain", "close"):
+            monkeypatch.setattr(cryptsetup, name, getattr(self, name))
+        monkeypatch.setattr(header, "read", self.read_header)
+        monkeypatch.setattr(block, "resolve", lambda link: self.device)
+        monkeypatch.setattr(block, "resolve_file", lambda path: self.device)
+        monkeypatch.setattr(blank, "probe", lambda node, size: self.probe)
+        monkeypatch.setattr(wipe, "wipe", self.wipe)
+        monkeypatch.setattr(mapping, "of_volume", lambda spec, uuid, device: self.mapping)
+        monkeypatch.setattr(mapping, "disk_sequence", lambda number: f"sequence of {number}")
+        monkeypatch.setattr(file_system, "identify", lambda node: self.content)
+        monkeypatch.setattr(file_system, "make", self.make)
+        monkeypatch.setattr(marker, "read", lambda node: self.marker_uuid)
+        monkeypatch.setattr(audit, "record", self.record)
+        monkeypatch.setattr(openings, "write", lambda volume, opening: self.remembered.append(opening))
+        monkeypatch.setattr(providers, "source", self.provider)
+        monkeypatch.setattr(providers, "opener", lambda spec: self.opener)
+        monkeypatch.setattr(providers, "chain_of", self.chain)
+
+
+def _bytes(key: SecretBytes) -> bytes:
+    with key.view() as view:
+        return bytes(view)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    one = Machine()
+    one.install(monkeypatch)
+    yield one
+
+
+__all__ = ["KEY", "RECOVERY", "Keyslot", "Machine", "Source", "machine"]
