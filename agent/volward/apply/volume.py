@@ -1,6 +1,7 @@
 """The actions on an enrolled volume: mapping, file system, mount point, units, mount, store directories."""
 
 import contextlib
+import errno
 import os
 import stat
 from pathlib import Path
@@ -122,10 +123,12 @@ def _make_directory(root: Path, wanted: Directory) -> None:
         if stat.S_IMODE(found.st_mode) != wanted.mode:
             os.fchmod(descriptor, wanted.mode)
         os.fsync(descriptor)
-    except (NotADirectoryError, OSError) as error:
+    except OSError as error:
+        if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+            raise
         raise MountPointError(
-            f"{root / wanted.path} cannot be prepared: {error.strerror}.",
-            resolution="Something else is in its place; move it away, then run the same command again.",
+            f"{root / wanted.path} cannot be prepared: a file or a symbolic link is in its place.",
+            resolution="Move it away, then run the same command again.",
         ) from error
     finally:
         os.close(descriptor)

@@ -65,7 +65,11 @@ def test_an_error_of_the_kernel_is_no_bug(cli: Cli, close: dict[str, Any]) -> No
 
 
 def test_ctrl_c_finishes_the_volume_in_hand(cli: Cli, close: dict[str, Any]) -> None:
-    close["cache"] = lambda: signal.raise_signal(signal.SIGINT) or True
+    def interrupted() -> bool:
+        signal.raise_signal(signal.SIGINT)
+        return True
+
+    close["cache"] = interrupted
     done = cli("close", "--all")
     assert done.status == 130
     assert done.out == "cache: closed\n"
