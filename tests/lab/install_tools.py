@@ -29,6 +29,8 @@ TOOLS = {
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
     "setpriv": "util-linux",
+    # mmdebstrap looks into the keyring with it.
+    "gpg": "gpg",
     "xz": "xz-utils",
     "tar": "tar",
     "make": "make",
