@@ -72,7 +72,7 @@ def apply(
     asks = any(ProviderKind.PROMPT in one.spec.providers for one in prepared)
     with interruption.watched():
         outcomes = provision(
-            [one.spec for one in prepared if one.plan.actions],
+            [one.spec for one in prepared if one.is_to_be_done],
             recovery=delivery,
             watcher=StepPrinter(interruption, whole_lines=asks),
             approved={one.spec.name for one in prepared if one.plan.destructive},

@@ -22,14 +22,14 @@ def confirm_plans(plans: Sequence[Plan], *, named: Collection[str], yes: bool, t
         unnamed = [name for name in destructive if name not in named]
         if unnamed:
             raise ConfirmationError(
-                f"--yes confirms only volumes that are named, and {', '.join(unnamed)} would be formatted.",
-                resolution=f"Nothing was changed. Name them: {command}.",
+                f"--yes confirms only volumes that are named, and the plan of {', '.join(unnamed)} destroys something.",
+                resolution=f"Nothing was changed. Read the lines with !, then name them: {command}.",
             )
         return
     if not terminal:
         raise ConfirmationError(
-            f"{', '.join(destructive)} would be formatted, and there is no terminal to ask on.",
-            resolution=f"Nothing was changed. Read `volward plan`, then run {command}.",
+            f"The plan of {', '.join(destructive)} destroys something, and there is no terminal to ask on.",
+            resolution=f"Nothing was changed. Read the lines with ! in `volward plan`, then run {command}.",
         )
     click.echo(f"Lines with ! destroy what is there. They are about: {', '.join(destructive)}.")
     if click.prompt("Type yes to go on", default="", show_default=False) != "yes":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from volward import audit, lock
 from volward.apply import Work
 from volward.apply.keys import existing_key
+from volward.errors import VolwardError
 from volward.host import cryptsetup
 from volward.keys import providers
 from volward.model import ProviderKind, VolumeSpec
@@ -33,12 +34,16 @@ def export_key(spec: VolumeSpec, *, deadline_seconds: float) -> Exported:
         seen = observe(spec)
         node = present_device(spec, seen).node
         audit.record("key-export", spec.name, audit.Outcome.INTENT, f"{spec.name}: the unlocking key is exported")
-        with Work.on(spec, seen) as work:
-            work.deadline_seconds = deadline_seconds
-            key, keyslot = existing_key(node, work)
-            provider = next(kind for kind, held in work.keys.items() if held is key)
-            with key.view() as view:
-                copy = SecretBytes(view)
+        try:
+            with Work.on(spec, seen) as work:
+                work.deadline_seconds = deadline_seconds
+                key, keyslot = existing_key(node, work)
+                provider = next(kind for kind, held in work.keys.items() if held is key)
+                with key.view() as view:
+                    copy = SecretBytes(view)
+        except VolwardError as error:
+            audit.record("key-export", spec.name, audit.Outcome.FAILED, f"{spec.name}: {error}", code=error.code)
+            raise
         audit.record("key-export", spec.name, audit.Outcome.DONE, f"{spec.name}: the key of {provider} was exported")
         return Exported(copy, provider, keyslot)
 

@@ -9,6 +9,8 @@ from volward.observe import observe
 from volward.os_errors import explained
 from volward.plan import Goal, as_if_blank, plan_scratch, plan_volume, with_wipe
 
+_RESUMED = (journal.PROVISION, journal.ENROL)  # by the next `volward apply`
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -17,6 +19,12 @@ class Prepared:
     spec: VolumeSpec
     seen: Observation
     plan: Plan
+    unfinished: bool = False  # a run was cut, perhaps after its last step: its journal is still to be closed
+
+    @property
+    def is_to_be_done(self) -> bool:
+        """Whether there is anything to do at all."""
+        return bool(self.plan.actions) or self.unfinished
 
 
 @dataclass(frozen=True)
@@ -35,9 +43,10 @@ def prepare(
         with explained(f"Looking at {spec.name}"):
             seen = seen_with_journal(spec, prove_blank=goal is Goal.PROVISION)
             plan = plan_for(spec, seen, goal, can_hand_over_recovery=can_hand_over_recovery, overwrite=overwrite)
+            unfinished = any(one.verb in _RESUMED for one in journal.unfinished(spec.name))
     except VolwardError as error:
         return Refused(spec, error)
-    return Prepared(spec, seen, plan)
+    return Prepared(spec, seen, plan, unfinished)
 
 
 def seen_with_journal(spec: VolumeSpec, *, prove_blank: bool = False) -> Observation:

@@ -34,6 +34,7 @@ class Operation:
         self.outcomes: dict[str, Outcome] = {}
         self.overwritten: set[str] = set()
         self.can_hand_over_recovery = False
+        self.unfinished = False
         self.calls: list[dict[str, Any]] = []
         cli.replace("volward.operations.prepare.prepare", self.prepare)
         cli.replace("volward.operations.provision.provision", self.provision)
@@ -44,7 +45,7 @@ class Operation:
         self.can_hand_over_recovery = can_hand_over_recovery
         self.overwritten |= {spec.name} if overwrite else set()
         plan = self.plans[spec.name]
-        return Prepared(spec, SEEN, plan) if isinstance(plan, Plan) else Refused(spec, plan)
+        return Prepared(spec, SEEN, plan, self.unfinished) if isinstance(plan, Plan) else Refused(spec, plan)
 
     def provision(self, specs: Sequence[VolumeSpec], **options: Any) -> tuple[Outcome, ...]:
         self.calls.append({"volumes": [spec.name for spec in specs], **options})
@@ -74,11 +75,17 @@ def test_yes_confirms_the_volumes_that_are_named(cli: Cli, operation: Operation)
     assert cli.demanded == [(["cache", "queue"], True)]
 
 
+def test_a_run_that_was_cut_after_its_last_step_is_brought_to_its_end(cli: Cli, operation: Operation) -> None:
+    operation.unfinished = True
+    assert cli("apply", "queue").status == 0
+    assert operation.call["volumes"] == ["queue"]
+
+
 def test_yes_alone_confirms_nothing(cli: Cli, operation: Operation) -> None:
     done = cli("apply", "--yes")
     assert done.status == 73
-    assert "--yes confirms only volumes that are named, and cache would be formatted." in done.err
-    assert "Nothing was changed. Name them: `volward apply --yes cache`." in done.err
+    assert "--yes confirms only volumes that are named, and the plan of cache destroys something." in done.err
+    assert "Nothing was changed. Read the lines with !, then name them: `volward apply --yes cache`." in done.err
     assert operation.calls == []
 
 
