@@ -50,7 +50,7 @@ class Stage:
         self.seen: dict[str, Observation] = {}
         self.plans: dict[str, Plan | VolwardError] = {}
         self.options: dict[str, dict[str, Any]] = {}  # of planning, by volume
-        self.answers: dict[str, BaseException | Callable[[Work], None]] = {}  # of an action, by "volume step"
+        self.answers: dict[str, BaseException | Callable[[Work], object]] = {}  # of an action, by "volume step"
         self.discrepancies: dict[str, list[Discrepancy]] = {}
         self.log: list[str] = []
         self.works: dict[str, Work] = {}
@@ -58,7 +58,7 @@ class Stage:
         self.remembered: list[tuple[str, openings.Opening]] = []
         self.watcher = Recorder()
 
-    def observe(self, spec: VolumeSpec, *, prove_blank: bool = False) -> Observation:
+    def observe(self, spec: VolumeSpec, **options: object) -> Observation:
         return replace(self.seen.get(spec.name, PERFECT), volume=spec.name)
 
     def plan_for(self, spec: VolumeSpec, seen: Observation, goal: object, **options: Any) -> Plan:

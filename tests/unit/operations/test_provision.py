@@ -23,7 +23,7 @@ from volward.errors import (
 )
 from volward.host import boot, systemd
 from volward.host.systemd import UnitFile
-from volward.model import Action, AnnouncedKeyslot, Discrepancy, Identity, Plan, ProviderKind, Step, VolumeSpec
+from volward.model import Action, AnnouncedKeyslot, Device, Discrepancy, Identity, Plan, ProviderKind, Step, VolumeSpec
 from volward.operations.provision import Outcome, provision
 from volward.secret import SecretBytes
 
@@ -334,7 +334,7 @@ def test_a_device_whose_identity_was_not_typed_is_never_wiped(stage: Stage) -> N
 
 
 @pytest.mark.parametrize("device", [replace(DEVICE, identity=OTHER_IDENTITY), None], ids=["another", "none"])
-def test_the_link_was_turned_after_the_identity_was_typed(stage: Stage, device: object) -> None:
+def test_the_link_was_turned_after_the_identity_was_typed(stage: Stage, device: Device | None) -> None:
     stage.seen["a"] = replace(BLANK, device=device)
     (outcome,) = run(stage, A, overwrite={"a": IDENTITY})
     assert isinstance(outcome.error, IdentityError)
