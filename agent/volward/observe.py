@@ -62,7 +62,7 @@ def _look(
     scratch = spec.store is StoreKind.SCRATCH
     scratch_uuid = marker.read(device.node) if device and scratch else ""
     known_uuid = read.header.uuid if read.header else pin.luks_uuid if pin else None
-    mapped = mapping.of_volume(spec, None if scratch else known_uuid, device, known=shared.mapping_names)
+    mapped = mapping.of_volume(spec, None if scratch else known_uuid, device, known=_names(shared))
     here = shared.mounts.at(spec.mount_point) if spec.mount_point else None
     found = _content(mapped, here, for_status=for_status)
     return Observation(
@@ -101,6 +101,14 @@ def _device(spec: VolumeSpec, shared: Surroundings) -> tuple[Device | None, Pres
     except DeviceUnknownError as error:
         return None, Presence.UNKNOWN, error.what
     return device, Presence.PRESENT, ""
+
+
+def _names(shared: Surroundings) -> dict[str, str] | None:
+    """None when sysfs cannot be read: the mapping is then looked for by itself, and found to be unknown."""
+    try:
+        return shared.mapping_names
+    except OSError:
+        return None
 
 
 def _content(mapped: Mapping, here: Mount | None, *, for_status: bool) -> tuple[str, str]:
