@@ -40,7 +40,7 @@ unit: $(VENV)/installed ## The fast, pure tests
 
 .PHONY: host-tests
 host-tests: $(VENV)/installed lab ## The tests on a real kernel, in the virtual host
-	VOLWARD_COVERAGE=1 $(BIN)/pytest tests/host tests/faults
+	VOLWARD_COVERAGE=1 $(BIN)/pytest --numprocesses 2 --dist loadfile tests/host tests/faults
 
 .PHONY: coverage
 coverage: ## Coverage of agent/ by unit tests and virtual host together, with its thresholds

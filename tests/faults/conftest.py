@@ -11,6 +11,7 @@ from tests.faults.session import Cuts
 from tests.lab.image import Image
 from tests.lab.machine import Snapshot
 
+PROPERTY = "cut"
 COUNTS = pytest.StashKey[Counter[tuple[Power, bool]]]()
 
 
@@ -28,6 +29,19 @@ def _cut(item: pytest.Item) -> Cut | None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[COUNTS] = Counter()
+    config.pluginmanager.register(_Count(config.stash[COUNTS]))
+
+
+class _Count:
+    """Counts the reports as they come in, from this process or from a worker."""
+
+    def __init__(self, counts: Counter[tuple[Power, bool]]) -> None:
+        self._counts = counts
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for name, value in report.user_properties:
+            if name == PROPERTY and report.when == "call":
+                self._counts[Power[str(value)], report.passed] += 1
 
 
 @pytest.hookimpl(wrapper=True)
@@ -37,7 +51,7 @@ def pytest_runtest_makereport(
     report = yield
     cut = _cut(item)
     if call.when == "call" and cut:
-        item.config.stash[COUNTS][cut.power, report.passed] += 1
+        report.user_properties.append((PROPERTY, cut.power.name))  # travels from a worker to the one who counts
     return report
 
 
