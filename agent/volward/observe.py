@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 
 from volward import journal, pins
-from volward.errors import DeviceNotFoundError, DeviceUnknownError, ToolFailedError, ToolMissingError
+from volward.errors import DeviceNotFoundError, DeviceUnknownError, JournalError, ToolFailedError, ToolMissingError
 from volward.host import account, blank, block, file_system, header, mapping, marker, mount, superblock, systemd
 from volward.model import (
     Device,
@@ -30,12 +30,24 @@ from volward.model import (
 from volward.surroundings import Surroundings
 
 
-def observe(spec: VolumeSpec, *, prove_blank: bool = False, surroundings: Surroundings | None = None) -> Observation:
+def observe(
+    spec: VolumeSpec, *, prove_blank: bool = False, to_open: bool = False, surroundings: Surroundings | None = None
+) -> Observation:
     """Look at one volume; ``prove_blank`` also reads the places where a device that is to be formatted
-    could keep signatures. ``surroundings`` are fresh ones, from a caller that shares a part of them among
-    volumes. Raises JournalError when the journal or the pin cannot be read."""
-    pin, unfinished = pins.read(spec.name), journal.unfinished_provisioning(spec.name)
+    could keep signatures. ``to_open`` goes on without a journal that cannot be read: opening never formats, and a
+    damaged record must not keep a volume closed. ``surroundings`` are fresh ones, from a caller that shares a part
+    of them among volumes. Raises JournalError when the journal or the pin cannot be read."""
+    pin, unfinished = pins.read(spec.name), _unfinished(spec.name, to_open=to_open)
     return _look(spec, surroundings or Surroundings(), pin, unfinished, prove_blank=prove_blank, for_status=False)
+
+
+def _unfinished(volume: str, *, to_open: bool) -> Unfinished | None:
+    try:
+        return journal.unfinished_provisioning(volume)
+    except JournalError:
+        if to_open:
+            return None  # `volward status` and `volward journal` tell of it
+        raise
 
 
 def glance(

@@ -75,7 +75,7 @@ def _open(
 def _open_locked(
     spec: VolumeSpec, before: Surroundings, watcher: Watcher, deadline_seconds: float, ask_recovery: bool
 ) -> Opened:
-    seen = observe(spec, surroundings=Surroundings(earlier=before))
+    seen = observe(spec, to_open=True, surroundings=Surroundings(earlier=before))
     plan = plan_for(spec, seen, Goal.OPEN, can_hand_over_recovery=False)
     if not plan.actions:
         return Opened(spec.name, plan)
@@ -91,7 +91,7 @@ def _open_locked(
                 watcher.step_failed(spec.name, action)
                 raise
             watcher.step_done(spec.name, action)
-    found = verify(spec, observe(spec, surroundings=Surroundings(earlier=before)), provisioned=False)
+    found = verify(spec, observe(spec, to_open=True, surroundings=Surroundings(earlier=before)), provisioned=False)
     if found:
         raise VerificationError(
             f"{spec.name} is not open as planned: {'; '.join(map(str, found))}.",
