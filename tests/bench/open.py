@@ -32,9 +32,9 @@ for name in "$@"; do
 done
 """
 
-# Times are nanoseconds on one line each: WHAT NANOSECONDS.
-ROUNDS = """
-rounds=$1; shift; names="$*"
+# One round; times are nanoseconds on one line each: WHAT NANOSECONDS.
+ROUND = """
+order=$1; shift; names="$*"
 stamp() { date +%s%N; }
 timed() {
     what=$1; shift; begin=$(stamp)
@@ -62,27 +62,24 @@ shut() {
 ours() { timed volward volward open --all; timed nothing volward open --all; shut units; }
 theirs() { timed attach attach_all; shut mounts; }
 PATH=$PATH:/usr/lib/systemd
-shut units
-ours >/dev/null; theirs >/dev/null
-for round in $(seq $rounds); do
-    timed python /opt/volward/bin/python3 -c pass
-    timed help volward open --help
-    if [ $((round % 2)) = 1 ]; then ours; theirs; else theirs; ours; fi
-done
+timed python /opt/volward/bin/python3 -c pass
+timed help volward open --help
+for side in $order; do $side; done
+"""
+ORDERS = ("ours theirs", "theirs ours")
+
+SHUT = """
+for name in "$@"; do (systemctl stop srv-volward-$name.mount; cryptsetup close volward-$name) & done
+wait
+udevadm settle
 """
 
-# Where the time goes: imports by their cost, then when the child processes of a run start.
-PROFILE = """
-names="$*"
-shut() {
-    for name in $names; do (systemctl stop srv-volward-$name.mount; cryptsetup close volward-$name) & done
-    wait
-    udevadm settle
-}
-shut
+# Where the time goes: imports by their cost, and when the child processes of a run start.
+IMPORTS = """
 /opt/volward/bin/python3 -X importtime -m volward.cli.main open --all 2>/run/bench/imports
 grep 'import time' /run/bench/imports | sort -t'|' -k2 -n | tail -40
-shut
+"""
+CHILDREN = """
 cat > /run/bench/children.py <<'PY'
 import sys, time
 children = []
@@ -113,12 +110,30 @@ def main() -> int:
     try:
         _provision(host, arguments.seal)
         if arguments.profile:
-            print(host.sh(PROFILE, *NAMES, timeout=900).stdout)
+            for script in (IMPORTS, CHILDREN):
+                host.sh(SHUT, *NAMES, timeout=900)
+                print(host.sh(script, timeout=900).stdout, flush=True)
             return 0
-        said = host.sh(ROUNDS, str(arguments.rounds), *NAMES, timeout=3600).stdout
+        said = _rounds(host, arguments.rounds)
     finally:
         host.close()
     return _report(said, arguments.rounds, arguments.seal, arguments.limit)
+
+
+def _rounds(host: Host, rounds: int) -> str:
+    """The first round is for warming up and does not count."""
+    host.sh(SHUT, *NAMES, timeout=900)
+    said = []
+    for number in range(rounds + 1):
+        lines = host.sh(ROUND, ORDERS[number % 2], *NAMES, timeout=1800).stdout
+        print(f"round {number}: {' '.join(_seconds(line) for line in lines.splitlines())}", file=sys.stderr, flush=True)
+        said += [lines] if number else []
+    return "".join(said)
+
+
+def _seconds(line: str) -> str:
+    what, nanoseconds = line.split()
+    return f"{what} {int(nanoseconds) / 1e9:.2f}"
 
 
 def _provision(host: Host, seal: str) -> None:
