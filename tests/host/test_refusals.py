@@ -87,15 +87,25 @@ REFUSALS = [
     Refusal("data in the last MiB", f"{OTHER}{SIZE - 4444}", ("data",)),
     Refusal(
         "unreadable sector",
-        'end=$(($(blockdev --getsz "$1") - 2056)); '
-        'printf "0 2048 linear $1 0\\n2048 8 error\\n2056 $end linear $1 2056\\n" | dmsetup create faulty; '
-        "printf '0 64 error\\n64 786368 linear %s 64\\n' \"$1\" | dmsetup create faulty2; udevadm settle",
+        'last=$(($(blockdev --getsz "$1") - 1024)); printf "0 $last linear $1 0\\n$last 8 error\\n'
+        '$((last + 8)) 1016 linear $1 $((last + 8))\\n" | dmsetup create faulty',
         ("read error",),
-        device="/dev/disk/by-id/dm-name-faulty2",
-        clean_up="dmsetup remove faulty faulty2",
+        device="/dev/disk/by-id/dm-name-faulty",
+        clean_up="dmsetup remove faulty",
     ),
     Refusal(
-        "mounted", "mkfs.ext4 -q $1; mkdir -p /mnt/other; mount -o ro,noload $1 /mnt/other", ("mounted at /mnt/other",)
+        "unreadable where a header would be",
+        'rest=$(($(blockdev --getsz "$1") - 64)); '
+        'printf "0 64 error\\n64 $rest linear $1 64\\n" | dmsetup create faulty',
+        ("cannot be read",),
+        device="/dev/disk/by-id/dm-name-faulty",
+        clean_up="dmsetup remove faulty",
+    ),
+    Refusal(
+        "mounted",
+        "mkfs.ext4 -q $1; mkdir -p /mnt/other; mount -o ro,noload $1 /mnt/other",
+        ("mounted at /mnt/other",),
+        clean_up="umount /mnt/other",
     ),
     Refusal(
         "holders", "echo 0 100000 linear $1 0 | dmsetup create holder", ("holder",), clean_up="dmsetup remove holder"
@@ -105,6 +115,7 @@ REFUSALS = [
         "printf 'label: gpt\\n,64MiB\\n' | sfdisk -q $1; udevadm settle; mkfs.ext4 -q ${1}1; "
         "mkdir -p /mnt/part; mount -o ro,noload ${1}1 /mnt/part",
         ("/mnt/part",),
+        clean_up="umount /mnt/part",
     ),
     Refusal(
         "open under another mapping's name",
@@ -123,7 +134,7 @@ def test_a_device_that_is_not_proven_blank_stays_as_it_is(shared_host: Host, row
     host = shared_host
     disk = host.disk(f"VICTIM-{REFUSALS.index(row)}", row.size_bytes)
     try:
-        host.sh(row.prepare + "; udevadm settle", disk.path_in_guest)
+        host.sh(f"{row.prepare}\nudevadm settle", disk.path_in_guest)
         configure(host, row.device or disk.link)
         before = disk.sha256()
 

@@ -207,7 +207,13 @@ def _listed(directory: Path) -> list[Path]:
 
 
 def _names(directory: Path) -> tuple[str, ...]:
-    return tuple(one.name for one in _listed(directory))
+    """Name the devices listed in a sysfs directory; a mapping by the name that people know it by as well."""
+    return tuple(_known_as(one) for one in _listed(directory))
+
+
+def _known_as(directory: Path) -> str:
+    mapping = identity.text(directory / "dm/name")
+    return f"{mapping} ({directory.name})" if mapping else directory.name
 
 
 def _node(directory: Path, dev: Path) -> Path:

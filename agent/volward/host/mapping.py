@@ -136,7 +136,15 @@ class _Found:
     def judge(
         self, luks_uuid: str | None, backing_number: str | None, backing_file: Path | None, *, plain: bool
     ) -> Mapping:
-        """Decide in this order: whose is it, can it be touched at all, is its device alive, is it the right one."""
+        """Decide in this order: is its device alive, whose is it, can it be touched at all, is it the right one."""
+        if not self.size_bytes or not self.backing:
+            return self._is(MappingState.ZOMBIE, f"The mapping {self.name} has no table or no backing device any more.")
+        dead = [one.directory.name for one in self.backing if not _alive(one)]
+        if dead:
+            return self._is(
+                MappingState.ZOMBIE,
+                f"The backing device {dead[0]} of the mapping {self.name} is gone (or is another device now).",
+            )
         if luks_uuid is None and not plain:
             return self._is(
                 MappingState.FOREIGN,
@@ -149,19 +157,11 @@ class _Found:
                 f"A mapping {self.name} exists and is not this volume: its UUID is {self.dm_uuid or 'empty'}, "
                 f"not {expected}….",
             )
-        if not self.size_bytes or not self.backing:
-            return self._is(MappingState.ZOMBIE, f"The mapping {self.name} has no table or no backing device any more.")
         if self.suspended:
             return self._is(
                 MappingState.SUSPENDED,
                 f"The mapping {self.name} is suspended, perhaps in the middle of a re-encryption: "
                 "reboot the host, and never run `dmsetup resume`.",
-            )
-        dead = [one.directory.name for one in self.backing if not _alive(one)]
-        if dead:
-            return self._is(
-                MappingState.ZOMBIE,
-                f"The backing device {dead[0]} of the mapping {self.name} is gone (or is another device now).",
             )
         if backing_number is None and backing_file is None:
             return self._is(
