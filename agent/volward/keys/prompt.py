@@ -8,6 +8,7 @@ tty_ioctl(4) and signal(7); calls no host commands.
 
 import contextlib
 import os
+import select
 import signal
 import termios
 import threading
@@ -35,11 +36,11 @@ def ask(question: str, *, echo: bool = False, terminal: Path = TERMINAL) -> Secr
     InterruptedRunError when a signal broke the question off whose own action did not end the process.
     """
     buffer = bytearray(_LONGEST_BYTES + 2)
-    with _breakable(), _terminal(terminal) as descriptor, memoryview(buffer) as view:
+    with _breakable() as signals, _terminal(terminal) as descriptor, memoryview(buffer) as view:
         try:
             os.write(descriptor, f"{question} ".encode())
             with _echo(descriptor, on=echo):
-                length = _read_line(descriptor, view)
+                length = _read_line(descriptor, view, signals)
             if not echo:
                 os.write(descriptor, b"\n")
             if not 0 < length <= _LONGEST_BYTES:
@@ -67,26 +68,51 @@ class _BrokenOff(BaseException):
         self.number = number
 
 
+class _Signals:
+    """The signals that came while a question stands; ``descriptor`` becomes readable with the first.
+
+    The action raises nothing: it could do so between any two instructions, with the terminal still silent. And
+    the interpreter itself writes to the pipe (signal.set_wakeup_fd), also for a signal that comes right before
+    the wait, where an action of Python's would run only after it.
+    """
+
+    def __init__(self) -> None:
+        self.descriptor, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        self.taken: list[int] = []
+
+    def take(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        self.taken.append(number)
+
+    def close(self) -> None:
+        signal.set_wakeup_fd(self._before)
+        os.close(self.descriptor)
+        os.close(self._writer)
+
+
 @contextlib.contextmanager
-def _breakable() -> Iterator[None]:
+def _breakable() -> Iterator[_Signals | None]:
     """Let the signals that end a program break the question off, then do what they do otherwise.
 
     A command that watches for them (cli/interruption.py) only takes note, and the read would go on (PEP 475). A
-    signal that is ignored (nohup(1)) stays so. Signals reach the main thread alone.
+    signal that is ignored (nohup(1)) stays so. Signals reach the main thread alone: elsewhere there is None.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield None
         return
     actions = {number: signal.getsignal(number) for number in _BREAKING}
     before = {number: action for number, action in actions.items() if action not in (signal.SIG_IGN, None)}
+    signals = _Signals()
     try:
         try:
             for number in before:
-                signal.signal(number, _break_off)
-            yield
+                signal.signal(number, signals.take)
+            yield signals
         finally:
             for number, action in before.items():
                 signal.signal(number, action)
+            signals.close()
     except _BrokenOff as broken:
         signal.raise_signal(broken.number)  # Python's own action for Ctrl-C raises KeyboardInterrupt here
         raise InterruptedRunError(
@@ -94,15 +120,12 @@ def _breakable() -> Iterator[None]:
         ) from None
 
 
-def _break_off(number: int, frame: FrameType | None) -> None:
-    del frame
-    raise _BrokenOff(number)
-
-
-def _read_line(descriptor: int, view: memoryview) -> int:
+def _read_line(descriptor: int, view: memoryview, signals: _Signals | None) -> int:
     """Fill ``view`` until a line or the input ends; return the length without the line's end."""
     length = 0
     while length < len(view):
+        if signals is not None:
+            _wait(descriptor, signals)
         with view[length:] as rest:
             count = os.readv(descriptor, [rest])
         end = length + count
@@ -112,6 +135,19 @@ def _read_line(descriptor: int, view: memoryview) -> int:
         if view[length - 1] == ord("\n"):
             return length - 1
     return length
+
+
+def _wait(descriptor: int, signals: _Signals) -> None:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    poll.register(signals.descriptor, select.POLLIN)
+    while True:
+        ready = {number for number, _ in poll.poll()}
+        if signals.taken:
+            raise _BrokenOff(signals.taken[0])
+        if descriptor in ready:
+            return
+        os.read(signals.descriptor, 64)  # of a signal that is none of ours (a child that ended, SIGWINCH)
 
 
 @contextlib.contextmanager
@@ -144,8 +180,8 @@ def _echo(descriptor: int, *, on: bool) -> Iterator[None]:
     during = list(before)
     flags = before[3] | termios.ICANON
     during[3] = flags | termios.ECHO if on else flags & ~termios.ECHO
-    termios.tcsetattr(descriptor, termios.TCSAFLUSH, during)
     try:
+        termios.tcsetattr(descriptor, termios.TCSAFLUSH, during)
         yield
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

@@ -97,8 +97,10 @@ def test_the_terminal_is_put_back_when_the_question_is_broken_off(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(os, "readv", interrupted)
+    thread = terminal.type(b"half\n")
     with pytest.raises(KeyboardInterrupt):
         prompt.ask("Key?", terminal=terminal.path)
+    thread.join()
     assert seen == [False]
     assert terminal.echoes
 
