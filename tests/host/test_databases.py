@@ -13,6 +13,7 @@ from tests.lab.host import MIB, Host
 
 UNITS = [one.unit for one in ALL]
 NAMES = [one.name for one in ALL]
+BOOT_SECONDS = 900  # of a busy machine
 
 
 def canary(one: Database) -> str:
@@ -126,7 +127,7 @@ def a_database_stops_with_its_mount(host: Host) -> None:
 
 
 def everything_is_there_after_a_reboot(host: Host) -> None:
-    host.reboot()
+    host.reboot(timeout=BOOT_SECONDS)
     assert host.wait_until_booted() == "running"
     assert host.run("systemctl", "is-active", *UNITS, ok=None).stdout.split() == ["active"] * len(UNITS)
     assert rows(host) == all_rows()
