@@ -152,6 +152,8 @@ class Batch:
 store = "directory"
 mount_point = "/srv/volward/{name}"
 keys = {keys}
+[volumes.{name}.credential]
+seal = "{outcome.cut.seal}"
 [volumes.{name}.recovery]
 memory = "64 MiB"
 """

@@ -84,6 +84,11 @@ class Cut:
         return self.kind is Kind.BLOCK and self.step.partition(":")[0] in ("enrol-tpm2", "enrol-recovery", "open")
 
     @property
+    def seal(self) -> str:
+        """What seals the credential. The TPM is slow under emulation, so only where a key is made on a disk."""
+        return "auto" if self.kind is Kind.BLOCK and self.step.startswith("create-key") else "host"
+
+    @property
     def format_done(self) -> bool:
         """luksFormat had ended, keyslot and all: from here on the volume key stays the same."""
         steps = STEPS[self.kind]

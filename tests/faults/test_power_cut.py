@@ -1,4 +1,4 @@
-"""A SIGKILL and a power cut at every step of the first apply: the next one finishes, and nothing was lost."""
+"""A power cut at every step of the first apply: the next one finishes, and nothing was lost."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ COLD = (
 
 
 @pytest.mark.lab
-@pytest.mark.parametrize("cut", CUTS, ids=lambda cut: cut.name)
-def test_the_first_apply_is_cut_and_the_next_one_finishes(cuts: Cuts, cut: Cut) -> None:
+@pytest.mark.parametrize("cut", [cut for cut in CUTS if cut.power is Power.CUT], ids=lambda cut: cut.name)
+def test_the_first_apply_loses_its_power_and_the_next_one_finishes(cuts: Cuts, cut: Cut) -> None:
     outcome = cuts.outcome(cut)
     assert outcome.reached == "cut"
     check_cut(outcome)
