@@ -192,10 +192,16 @@ class Device:
     physical_sector_bytes: int
     logical_sector_bytes: int
     read_only: bool = False
-    holders: tuple[str, ...] = ()  # kernel names of devices on top
+    holders: tuple[str, ...] = ()  # kernel names of devices on top, its partitions among them
     mounted_at: tuple[Path, ...] = ()
     swap: bool = False
     rotational: bool | None = None
+    partitions: tuple[str, ...] = ()  # kernel names; by themselves they are content and no use
+
+    @property
+    def used_by(self) -> tuple[str, ...]:
+        """What holds the device or one of its partitions."""
+        return tuple(name for name in self.holders if name not in self.partitions)
 
 
 @dataclass(frozen=True)

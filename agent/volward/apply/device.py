@@ -1,5 +1,7 @@
 """The actions on the backing device: make its file, pin it, wipe it, format it, claim it for scratch data."""
 
+from dataclasses import replace
+
 from volward import pins
 from volward.apply.keys import kdf_of
 from volward.apply.work import Work
@@ -37,8 +39,14 @@ def wipe_device(action: Action, work: Work) -> None:
     if not work.overwrite:
         raise BugError("A wipe was planned that nobody has asked for.", resolution="Please report it.")
     found = _the_device(work)
-    _refuse_use(found)
+    _refuse_use(replace(found, holders=found.used_by))
     wipe.wipe(found.node, found.identity.size_bytes)
+    left = _the_device(work).partitions
+    if left:
+        raise VerificationError(
+            f"{found.node} was wiped, yet the kernel still knows its partitions ({', '.join(left)}).",
+            resolution=f"Have it look again (`blockdev --rereadpt {found.node}`), then run the same command again.",
+        )
     probe = blank.probe(found.node, found.identity.size_bytes)
     if probe.content is not Presence.ABSENT:
         what = ", ".join(f"{f.what} at byte {f.offset_bytes}" for f in probe.findings)

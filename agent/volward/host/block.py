@@ -240,6 +240,7 @@ def _describe(node: Path, device_number: str, directory: Path, found: Identity, 
         mounted_at=tuple(target for one in whole for target in usage.mounts(one)),
         swap=any(usage.is_swap(one) for one in whole),
         rotational=_flag(_queue(directory) / "rotational"),
+        partitions=tuple(one.name for one in partitions),
     )
 
 

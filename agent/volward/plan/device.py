@@ -32,6 +32,11 @@ from volward.model import (
 
 _MINIMUM_BYTES = {FileSystem.EXT4: 64 * MIB, FileSystem.XFS: 320 * MIB, FileSystem.SWAP: 32 * MIB}
 
+_OVERWRITING = (
+    "It is left alone. If nothing on it is needed, wipe it yourself, or run "
+    "`volward apply --overwrite {}`, which asks for its serial number."
+)
+
 
 class Ownership(StrEnum):
     """What the device is to this volume."""
@@ -215,15 +220,18 @@ def refuse_other_identity(spec: VolumeSpec, seen: Observation, device: Device) -
 
 
 def refuse_use(spec: VolumeSpec, seen: Observation, device: Device) -> None:
-    """Raise DeviceBusyError or DeviceTooSmallError for a device that must not be formatted now."""
+    """Raise DeviceBusyError, NotBlankError (partitions) or DeviceTooSmallError for a device not to be formatted now."""
     uses = [f"mounted at {path}" for path in device.mounted_at]
     uses += ["in use as swap"] if device.swap else []
-    uses += [f"held by {holder}" for holder in device.holders]
+    uses += [f"held by {holder}" for holder in device.used_by]
     if uses:
         raise DeviceBusyError(
             f"{spec.device} ({device.node}) is {', '.join(uses)}.",
             resolution="volward never formats a device that is in use. Release it first if it really is the one.",
         )
+    if device.partitions:
+        what = f"{spec.device} ({device.node}) is not blank: it has partitions ({', '.join(device.partitions)})."
+        raise NotBlankError(what, resolution=_OVERWRITING.format(spec.name))
     refuse_use_of_mapping(spec, seen)
     if device.read_only:
         raise DeviceBusyError(
@@ -255,13 +263,8 @@ def refuse_unless_blank(spec: VolumeSpec, seen: Observation, device: Device) -> 
         raise _not_proven_blank(spec, device, probe)
     if probe.content is Presence.PRESENT or seen.header or seen.header_presence is not Presence.ABSENT:
         found = _listed(probe.findings) or "it has a LUKS2 header"
-        raise NotBlankError(
-            f"{spec.device} ({device.node}) is not blank: {found}.",
-            resolution=(
-                "It is left alone. If nothing on it is needed, wipe it yourself, or run "
-                f"`volward apply --overwrite {spec.name}`, which asks for its serial number."
-            ),
-        )
+        what = f"{spec.device} ({device.node}) is not blank: {found}."
+        raise NotBlankError(what, resolution=_OVERWRITING.format(spec.name))
 
 
 def _refuse_what_we_cannot_have_written(spec: VolumeSpec, seen: Observation, device: Device) -> None:

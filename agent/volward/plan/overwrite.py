@@ -17,8 +17,14 @@ def as_if_blank(spec: VolumeSpec, seen: Observation) -> Observation:
     holds the volume itself stays what it is: --overwrite is for the content of others."""
     if _holds_the_volume(spec, seen) or seen.probe is None or seen.probe.content is Presence.UNKNOWN:
         return seen
+    device = seen.device and replace(seen.device, holders=seen.device.used_by, partitions=())
     return replace(
-        seen, probe=BlankProbe(Presence.ABSENT), header=None, header_presence=Presence.ABSENT, scratch_uuid=""
+        seen,
+        device=device,
+        probe=BlankProbe(Presence.ABSENT),
+        header=None,
+        header_presence=Presence.ABSENT,
+        scratch_uuid="",
     )
 
 

@@ -216,6 +216,7 @@ class Machine:
         self.log.append(f"wipe {node} {size_bytes}")
         if self.obedient:
             self.header, self.slots, self.probe = None, {}, BLANK_PROBE
+            self.device = replace(self.device, holders=(), partitions=())
 
     def make(self, node: Path, kind: FileSystem, *, uuid: str, label: str) -> None:
         self.log.append(f"mkfs {kind} {label}")

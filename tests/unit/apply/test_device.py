@@ -233,6 +233,26 @@ def test_a_wipe_looks_once_more(machine: Machine, work: Work, changes: dict[str,
     assert machine.log == []
 
 
+def test_partitions_go_with_the_wipe_or_are_named(machine: Machine, work: Work) -> None:
+    work.overwrite, machine.probe = True, EXT4
+    machine.device = replace(DEVICE, holders=("vdb1",), partitions=("vdb1",))
+    machine.obedient = False
+    with pytest.raises(VerificationError, match=r"still knows its partitions \(vdb1\)"):
+        apply(step(Step.WIPE), work)
+    machine.obedient = True
+    apply(step(Step.WIPE), work)
+    apply(step(Step.FORMAT), work)
+    assert machine.log[-1].startswith("format")
+
+
+def test_a_partition_that_is_held_is_use(machine: Machine, work: Work) -> None:
+    work.overwrite = True
+    machine.device = replace(DEVICE, holders=("md0", "vdb1"), partitions=("vdb1",))
+    with pytest.raises(DeviceBusyError, match="md0"):
+        apply(step(Step.WIPE), work)
+    assert machine.log == []
+
+
 def test_what_survives_a_wipe_is_named(machine: Machine, work: Work) -> None:
     work.overwrite, machine.obedient, machine.probe = True, False, EXT4
     with pytest.raises(VerificationError, match="ext4 file system at byte 1080"):

@@ -94,6 +94,7 @@ def test_usage_of_partitions_counts_for_the_disk(host: FakeHost) -> None:
     (host.proc / "swaps").write_text(f"Filename Type Size Used Priority\n{host.dev}/vdb1 partition 1 0 -2\n")
     found = resolve(host, host.dev / "vdb")
     assert found.holders == ("dm-0", "vdb1")
+    assert (found.partitions, found.used_by) == (("vdb1",), ("dm-0",))
     assert set(found.mounted_at) == {Path("/srv/a b"), Path("/b")}
     assert found.swap and disk.name == "vdb"
 

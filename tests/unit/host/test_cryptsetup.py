@@ -61,7 +61,10 @@ def test_an_old_or_strange_version_is_refused(recording: Recording, said: str) -
         cryptsetup.version()
 
 
-def make(node: Path, key: SecretBytes, kdf: Pbkdf2 | Argon2id = Pbkdf2()) -> None:
+RANDOM_KEY = Pbkdf2()
+
+
+def make(node: Path, key: SecretBytes, kdf: Pbkdf2 | Argon2id = RANDOM_KEY) -> None:
     cryptsetup.format(
         node,
         key=key,

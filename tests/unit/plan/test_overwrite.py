@@ -68,6 +68,17 @@ def test_somebody_elses_luks_volume_may_be_given_up() -> None:
     assert Step.WIPE in [action.step for action in overwriting(foreign).actions]
 
 
+def test_partitions_are_content_and_what_holds_them_is_use() -> None:
+    device = replace(DEVICE, holders=("vdb1",), partitions=("vdb1",))
+    with pytest.raises(NotBlankError, match=r"it has partitions \(vdb1\)") as refused:
+        plan_volume(SPEC, replace(USED, device=device), Goal.PROVISION, can_hand_over_recovery=False)
+    assert "--overwrite pgdata" in refused.value.resolution
+    assert Step.WIPE in [action.step for action in overwriting(replace(USED, device=device)).actions]
+    held = replace(device, holders=("md0", "vdb1"))
+    with pytest.raises(DeviceBusyError, match="held by md0"):
+        overwriting(replace(USED, device=held))
+
+
 def test_the_volume_itself_is_never_wiped() -> None:
     seen = replace(PERFECT, probe=BlankProbe(Presence.PRESENT, (Finding("LUKS2 header (primary)", 0),)))
     plan = overwriting(seen)
