@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-
 from tests.lab.host import Host
 
 MIB = 1024 * 1024

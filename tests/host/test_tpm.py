@@ -6,7 +6,6 @@ import json
 import re
 
 import pytest
-
 from tests.lab.host import Host
 
 MIB = 1024 * 1024
