@@ -22,6 +22,7 @@ COLD = (
 
 
 @pytest.mark.lab
+@pytest.mark.full
 @pytest.mark.parametrize("cut", [cut for cut in CUTS if cut.power is Power.CUT], ids=lambda cut: cut.name)
 def test_the_first_apply_loses_its_power_and_the_next_one_finishes(cuts: Cuts, cut: Cut) -> None:
     outcome = cuts.outcome(cut)
@@ -31,6 +32,7 @@ def test_the_first_apply_loses_its_power_and_the_next_one_finishes(cuts: Cuts, c
 
 
 @pytest.mark.lab
+@pytest.mark.full
 def test_the_same_root_disk_boots_after_the_cut_and_the_next_apply_finishes(host: Host) -> None:
     """No restore, which would bring an older root disk back: a real boot, with what it starts."""
     batch = Batch(host, COLD, cold=True)

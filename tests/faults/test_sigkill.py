@@ -9,6 +9,7 @@ from tests.faults.session import Cuts
 
 
 @pytest.mark.lab
+@pytest.mark.full
 @pytest.mark.parametrize("cut", [cut for cut in CUTS if cut.power is Power.KILL], ids=lambda cut: cut.name)
 def test_the_first_apply_is_killed_and_the_next_one_finishes(cuts: Cuts, cut: Cut) -> None:
     outcome = cuts.outcome(cut)
