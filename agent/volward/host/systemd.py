@@ -5,6 +5,8 @@ there (systemd.exec(5)). They have no default dependencies: with them they are o
 while the agent runs after it, and the boot would stall. See systemd.mount(5), systemd.unit(5).
 """
 
+import contextlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,8 @@ OPENING_UNIT = "volward-open.service"  # opens the volumes at boot; shipped in u
 _DEVICE_WAIT_SECONDS = 10
 _SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:_.")
 _START_DEADLINE_SECONDS = 180.0
+_PAUSE_SECONDS = 0.5
+_NO_ANSWER = ("Connection timed out", "Connection reset by peer", "Transport endpoint is not connected")
 
 
 @dataclass(frozen=True)
@@ -155,18 +159,38 @@ def reload() -> None:
 
 
 def start(unit: str) -> None:
-    """Start a unit and wait for it. Raises ToolFailedError that says where its messages are, ToolTimeoutError."""
+    """Start a unit and wait for it. Raises ToolFailedError that says where its messages are, ToolTimeoutError.
+
+    When PID 1 is too busy to answer in time, systemctl gives up while the job goes on: then the unit is looked at,
+    and nothing is asked for twice.
+    """
     try:
         run.mutate(["systemctl", "start", unit], deadline_seconds=_START_DEADLINE_SECONDS)
     except ToolTimeoutError:
         raise
     except ToolFailedError as error:
+        if any(words in error.stderr for words in _NO_ANSWER) and _becomes_active(unit):
+            return
         raise ToolFailedError(
             f"systemd could not start {unit}: {error.stderr.strip() or error.what}",
             resolution=f"`systemctl status '{unit}'` and `journalctl -u '{unit}'` tell why.",
             status=error.status,
             stderr=error.stderr,
         ) from error
+
+
+def _becomes_active(unit: str) -> bool:
+    """Wait as long as a job is about the unit, and say whether it is active then."""
+    deadline = time.monotonic() + _START_DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(ToolFailedError):  # no answer again
+            said = run.read(["systemctl", "show", "--property=ActiveState,Job", unit]).stdout.splitlines()
+            if "ActiveState=active" in said:
+                return True
+            if not any(line.startswith("Job=") and line not in ("Job=", "Job=0") for line in said):
+                return False
+        time.sleep(_PAUSE_SECONDS)
+    return False
 
 
 def stop(unit: str) -> None:

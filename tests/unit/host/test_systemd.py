@@ -178,3 +178,50 @@ def test_is_active(monkeypatch: pytest.MonkeyPatch, status: int, active: bool) -
     _answer(monkeypatch, "read", lambda: run.Completed((), status, "", ""))
 
     assert systemd.active("a.mount") is active
+
+
+@pytest.mark.parametrize(
+    ("looks", "started"),
+    [
+        pytest.param(["Job=\nActiveState=active\n"], True, id="it came up all the same"),
+        pytest.param(["Job=77\nActiveState=activating\n", "ActiveState=active\n"], True, id="its job went on"),
+        pytest.param(["Job=77\nActiveState=activating\n", "ActiveState=failed\n"], False, id="its job failed"),
+        pytest.param(["ActiveState=inactive\n"], False, id="nobody was ever asked"),
+        pytest.param([None, "ActiveState=active\n"], True, id="no answer twice"),
+    ],
+)
+def test_a_start_without_an_answer_is_looked_at_and_not_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, looks: list[str | None], started: bool
+) -> None:
+    """PID 1 was busy for longer than systemctl waits: the job goes on, only its answer is lost."""
+    asked: list[list[object]] = []
+
+    def look(argv: list[object]) -> run.Completed:
+        asked.append(argv)
+        said = looks.pop(0)
+        if said is None:
+            raise ToolFailedError("No answer.", resolution="Wait.", status=1)
+        return run.Completed((), 0, said, "")
+
+    _answer(monkeypatch, "mutate", _fail(ToolFailedError, "Failed to start a.mount: Connection timed out\n"))
+    monkeypatch.setattr(run, "read", look)
+    monkeypatch.setattr(systemd, "_PAUSE_SECONDS", 0)
+
+    if started:
+        systemd.start("a.mount")
+    else:
+        with pytest.raises(ToolFailedError, match="Connection timed out"):
+            systemd.start("a.mount")
+
+    assert looks == []
+    assert {argv[1] for argv in asked} == {"show"}
+
+
+def test_a_start_without_an_answer_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    _answer(monkeypatch, "mutate", _fail(ToolFailedError, "Connection timed out\n"))
+    _answer(monkeypatch, "read", lambda: run.Completed((), 0, "Job=77\nActiveState=activating\n", ""))
+    monkeypatch.setattr(systemd, "_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(systemd, "_START_DEADLINE_SECONDS", 0.05)
+
+    with pytest.raises(ToolFailedError, match="Connection timed out"):
+        systemd.start("a.mount")
