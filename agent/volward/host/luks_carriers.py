@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from volward.host.identity import number, text
+from volward.host.identity import text
 
 SYSFS = Path("/sys")
 DEV = Path("/dev")
@@ -24,57 +24,64 @@ def by_uuid(*, sysfs: Path = SYSFS, dev: Path = DEV) -> dict[str, tuple[Path, ..
 
     A device that another carrier is built on (a path of a multipath device, a mirror's half, the hidden part of
     a logical volume) is not listed beside it, nor is a second loop device on the same file: those are one
-    device seen twice, and not a clone. Devices that cannot be read are passed over.
+    device seen twice, and not a clone. Devices that cannot be read, or have no node, are passed over.
     """
-    carriers: dict[str, dict[str, Path]] = {}
-    for directory in _devices(sysfs):
-        if directory.name.startswith(_NEVER) or text(directory / "hidden") == "1" or _would_hang(directory):
+    blocks = f"{sysfs}/class/block"  # disks and partitions alike; texts, since a host may have hundreds
+    carriers: dict[str, list[str]] = {}
+    for name in _listed(blocks):
+        if name.startswith(_NEVER) or _would_hang(blocks, name):
             continue
-        if number(directory / "size") and (uuid := _uuid(_node(directory, dev))):
-            carriers.setdefault(uuid, {})[directory.name] = directory
-    return {uuid: tuple(_distinct(found, sysfs, dev)) for uuid, found in carriers.items()}
+        if uuid := _uuid(_node(dev, name)):
+            carriers.setdefault(uuid, []).append(name)
+    return {
+        uuid: tuple(Path(_node(dev, name)) for name in _distinct(blocks, names)) for uuid, names in carriers.items()
+    }
 
 
-def _distinct(carriers: dict[str, Path], sysfs: Path, dev: Path) -> Iterator[Path]:
+def _distinct(blocks: str, carriers: list[str]) -> Iterator[str]:
     files: set[str] = set()
-    for directory in carriers.values():
-        if len(carriers) > 1 and _all_holders(directory, sysfs) & set(carriers):
+    for name in carriers:
+        if len(carriers) > 1 and _all_holders(blocks, name) & set(carriers):
             continue
-        backing_file = text(directory / "loop/backing_file")
+        backing_file = text(Path(f"{blocks}/{name}/loop/backing_file"))
         if backing_file in files:
             continue
         files |= {backing_file} - {""}
-        yield _node(directory, dev)
+        yield name
 
 
-def _devices(sysfs: Path) -> Iterator[Path]:
-    for link in _listed(sysfs / "block"):
-        directory = Path(os.path.realpath(link))
-        yield directory
-        for one in _listed(directory):
-            if one.name.startswith(directory.name) and (one / "partition").exists():
-                yield one
-
-
-def _would_hang(directory: Path) -> bool:
-    return text(directory / "dm/suspended") == "1" or any(
-        _would_hang(Path(os.path.realpath(below))) for below in _listed(directory / "slaves")
+def _would_hang(blocks: str, name: str) -> bool:
+    """Only device-mapper and md devices stand on others."""
+    if not name.startswith(("dm-", "md")):
+        return False
+    return text(Path(f"{blocks}/{name}/dm/suspended")) == "1" or any(
+        _would_hang(blocks, below) for below in _listed(f"{blocks}/{name}/slaves")
     )
 
 
-def _all_holders(directory: Path, sysfs: Path) -> set[str]:
+def _all_holders(blocks: str, name: str) -> set[str]:
     """Return the kernel names of everything that is built on a device, directly or not."""
     known: set[str] = set()
-    waiting = [one.name for one in _listed(directory / "holders")]
+    waiting = _listed(f"{blocks}/{name}/holders")
     while waiting:
-        name = waiting.pop()
-        if name not in known:
-            known.add(name)
-            waiting += [one.name for one in _listed(sysfs / "block" / name / "holders")]
+        holder = waiting.pop()
+        if holder not in known:
+            known.add(holder)
+            waiting += _listed(f"{blocks}/{holder}/holders")
     return known
 
 
-def _uuid(node: Path) -> str:
+def _node(dev: Path, name: str) -> str:
+    return f"{dev}/{name.replace('!', '/')}"  # sysfs writes cciss!c0d0 for cciss/c0d0
+
+
+def _listed(directory: str) -> list[str]:
+    with contextlib.suppress(OSError):
+        return sorted(os.listdir(directory))  # noqa: PTH208 (names are all that is looked at)
+    return []
+
+
+def _uuid(node: str) -> str:
     """Return the UUID of the LUKS2 header at a node, from the primary or the usual secondary copy; "" without."""
     with contextlib.suppress(OSError):
         descriptor = os.open(node, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -86,13 +93,3 @@ def _uuid(node: Path) -> str:
         finally:
             os.close(descriptor)
     return ""
-
-
-def _node(directory: Path, dev: Path) -> Path:
-    return dev / directory.name.replace("!", "/")  # sysfs writes cciss!c0d0 for cciss/c0d0
-
-
-def _listed(directory: Path) -> list[Path]:
-    with contextlib.suppress(OSError):
-        return sorted(directory.iterdir())
-    return []

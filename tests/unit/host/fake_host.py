@@ -10,7 +10,13 @@ class FakeHost:
         self.sysfs = root / "sys"
         self.dev = root / "dev"
         self.proc = root / "proc"
-        for directory in (self.sysfs / "block", self.sysfs / "dev/block", self.dev / "disk/by-id", self.proc / "1"):
+        for directory in (
+            self.sysfs / "block",
+            self.sysfs / "dev/block",
+            self.sysfs / "class/block",
+            self.dev / "disk/by-id",
+            self.proc / "1",
+        ):
             directory.mkdir(parents=True)
         self.mountinfo()
 
@@ -52,4 +58,5 @@ class FakeHost:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"{value}\n")
         (self.sysfs / "dev/block" / number).symlink_to(directory)
+        (self.sysfs / "class/block" / name).symlink_to(directory)
         (self.dev / name).touch()
