@@ -15,9 +15,10 @@ from typing import Any
 
 from tests.faults.cuts import Cut, Kind, Power
 from tests.lab.host import MIB, Host
+from tests.lab.qemu import PORTS
 from tests.lab.ssh import Result
 
-BLOCK_VOLUMES = 20  # of the disks that a host has room for; one more is its state, one carries the files
+BLOCK_VOLUMES = PORTS - 2  # of the disks that a host has room for one is its state, one carries the files
 DISK_BYTES = 96 * MIB
 FILES = "/srv/files"
 FILES_BYTES = 4096 * MIB
@@ -86,7 +87,7 @@ class Batch:
         self._each("apply", APPLY)
         self.host.sh('for name; do echo "of $name" >"/srv/volward/$name/canary"; done; sync', *self.volumes, ok=None)
         self._each("again", 'volward apply "$@"')
-        for volume, facts in self._look().items():
+        for volume, facts in self._look(keys=ESCROW).items():
             self._of(volume).after = facts
 
     def _cut(self, *, stop: bool) -> dict[str, str]:
@@ -107,8 +108,8 @@ class Batch:
         said = self._python("cut.py", order)
         return {volume: said[volume] for volume in self.volumes}
 
-    def _look(self) -> dict[str, Any]:
-        return dict(self._python("look.py", {"volumes": self.volumes, "keys": ESCROW}))
+    def _look(self, *, keys: str | None = None) -> dict[str, Any]:
+        return dict(self._python("look.py", {"volumes": self.volumes, "keys": keys}))
 
     def _python(self, script: str, order: object) -> Any:
         source = (GUEST / script).read_text()

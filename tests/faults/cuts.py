@@ -9,6 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from _pytest.mark.structures import ParameterSet
 
 
 class Kind(StrEnum):
@@ -98,6 +104,14 @@ class Cut:
         return at > formats or (at == formats and self.point in ("acted", "done"))
 
     @property
+    def in_every_run(self) -> bool:
+        """Every step once a run, its points shared out between the kinds of power and volume; `--full` has them all."""
+        if self.point not in POINTS or self.step == "begin":
+            return True
+        shift = list(Power).index(self.power) + 2 * list(Kind).index(self.kind)
+        return POINTS[(STEPS[self.kind].index(self.step) + shift) % len(POINTS)] == self.point
+
+    @property
     def is_random(self) -> bool:
         """Somewhere inside the step, wherever the clock says."""
         return self.point.startswith("after ")
@@ -114,3 +128,12 @@ def _table() -> tuple[Cut, ...]:
 
 
 CUTS = _table()
+
+
+def params(power: Power) -> list[ParameterSet]:
+    """Return the cuts of one kind for pytest.mark.parametrize, each with its name."""
+    return [
+        pytest.param(cut, id=cut.name, marks=() if cut.in_every_run else pytest.mark.full)
+        for cut in CUTS
+        if cut.power is power
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.faults.batch import Batch
 from tests.faults.checks import check_cut, check_finished
-from tests.faults.cuts import CUTS, Cut, Kind, Power
+from tests.faults.cuts import Cut, Kind, Power, params
 from tests.faults.session import Cuts
 from tests.lab.host import Host
 
@@ -22,8 +22,7 @@ COLD = (
 
 
 @pytest.mark.lab
-@pytest.mark.full
-@pytest.mark.parametrize("cut", [cut for cut in CUTS if cut.power is Power.CUT], ids=lambda cut: cut.name)
+@pytest.mark.parametrize("cut", params(Power.CUT))
 def test_the_first_apply_loses_its_power_and_the_next_one_finishes(cuts: Cuts, cut: Cut) -> None:
     outcome = cuts.outcome(cut)
     assert outcome.reached == "cut"
@@ -32,7 +31,6 @@ def test_the_first_apply_loses_its_power_and_the_next_one_finishes(cuts: Cuts, c
 
 
 @pytest.mark.lab
-@pytest.mark.full
 def test_the_same_root_disk_boots_after_the_cut_and_the_next_apply_finishes(host: Host) -> None:
     """No restore, which would bring an older root disk back: a real boot, with what it starts."""
     batch = Batch(host, COLD, cold=True)

@@ -1,6 +1,6 @@
 """Runs in the virtual host: says of each volume what is on its disk and who has a key to it.
 
-Standard input: {"volumes": [name], "keys": path of the escrow with recovery keys, "data": bool}. Prints
+Standard input: {"volumes": [name], "keys": path of the escrow whose recovery keys are tried, or null}. Prints
 {volume: {...}} with digests of keys, never the keys. A key opens a volume here when stock cryptsetup says so.
 """
 
@@ -8,6 +8,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,16 +25,17 @@ def main() -> None:
     order = json.load(sys.stdin)
     specs = stores.specs(load(Path("/etc/volward")))
     escrow: dict[str, list[bytes]] = {}
-    path = Path(order["keys"])
-    for line in path.read_bytes().splitlines() if path.exists() else ():
+    path = Path(order["keys"]) if order["keys"] else None
+    for line in path.read_bytes().splitlines() if path and path.exists() else ():
         name, _, key = line.partition(b" ")
         escrow.setdefault(name.decode(), []).append(key)
+    records = journal.every()
     with ThreadPoolExecutor(2) as pool:
-        seen = pool.map(lambda name: _look(specs[name], escrow.get(name, [])), order["volumes"])
+        seen = pool.map(lambda name: _look(specs[name], escrow.get(name, []), records), order["volumes"])
         print(json.dumps(dict(zip(order["volumes"], seen, strict=True))))
 
 
-def _look(spec: VolumeSpec, escrow: list[bytes]) -> dict[str, Any]:
+def _look(spec: VolumeSpec, escrow: list[bytes], records: Sequence[journal.Record]) -> dict[str, Any]:
     source = CredentialSource()
     ref = source.first_ref(spec.name)
     credential = source.path(ref)
@@ -44,7 +46,7 @@ def _look(spec: VolumeSpec, escrow: list[bytes]) -> dict[str, Any]:
         "recovery_opens": [],
         "journal": [
             {"steps_begun": r.steps_begun, "steps_done": r.steps_done, "outcome": r.outcome, "verb": r.verb}
-            for r in journal.every()
+            for r in records
             if r.volume == spec.name
         ],
         "data": None,
