@@ -90,7 +90,7 @@ def _here(rounds: int) -> dict[int, dict[str, object]]:
     from tests.unit.host import luks_image
 
     found = {}
-    with tempfile.TemporaryDirectory(dir=CHECKOUT, prefix=".bench-") as directory:  # /tmp is no place for images
+    with tempfile.TemporaryDirectory(dir="/var/cache") as directory:  # /tmp is no place for images
         images = Path(directory)
         for number in range(1, max(COUNTS) + 1):
             own = str(uuid.uuid4())
