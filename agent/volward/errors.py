@@ -5,6 +5,7 @@ and one exit status in the range of sysexits(3), so that units can say ``Restart
 class's docstring is what ``volward explain`` prints. Owns no host commands.
 """
 
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import ClassVar
 
@@ -27,6 +28,31 @@ class ExitStatus(IntEnum):
     DENIED = 77
     CONFIGURATION = 78
     INTERRUPTED = 130
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether the same command, tried again later, cannot end any better: nothing that is waited for is missing."""
+        return self in _NEED_A_PERSON
+
+    @classmethod
+    def of_pass(cls, statuses: Iterable["ExitStatus"]) -> "ExitStatus":
+        """Return the status of a command on many volumes: the first that trying again may mend, or else the first.
+
+        `DONE` when there is none. A unit's restart serves the volumes that wait, whatever else was wrong.
+        """
+        failed = [status for status in statuses if status is not cls.DONE]
+        return next((status for status in failed if not status.needs_a_person), failed[0] if failed else cls.DONE)
+
+
+_NEED_A_PERSON = frozenset(
+    {
+        ExitStatus.DAMAGED_HEADER,
+        ExitStatus.WOULD_DESTROY,
+        ExitStatus.VERIFICATION_FAILED,
+        ExitStatus.DENIED,
+        ExitStatus.CONFIGURATION,
+    }
+)
 
 
 class VolwardError(Exception):
@@ -450,6 +476,17 @@ class UnfinishedOperationError(VolwardError):
 
     code = "VW0503"
     exit_status = ExitStatus.BUSY
+
+
+class NotProvisionedError(VolwardError):
+    """A volume is to be opened that was not provisioned yet, or not to the end.
+
+    Opening never formats and writes no unit. `volward apply` makes what is missing, or goes on with what was
+    cut short. Trying again without it mends nothing, so the boot does not.
+    """
+
+    code = "VW0505"
+    exit_status = ExitStatus.CONFIGURATION
 
 
 class UnknownOperationError(VolwardError):

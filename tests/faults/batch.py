@@ -81,6 +81,8 @@ class Batch:
         if power is Power.CUT:
             self.host.power_cut()
             self.host.power_on(cold=self.cold)
+            if self.cold:  # what the boot opens by itself holds the lock of its volumes
+                self.host.run("systemctl", "is-system-running", "--wait", ok=None, timeout=900)
             self._mount_files()
         for volume, facts in self._look().items():
             self._of(volume).before = facts

@@ -60,6 +60,8 @@ STEPS = {
         "prepare-store",
     ),
 }
+# What a volume in a file does otherwise than one on a disk.
+OF_FILES = ("create-file", "pin", "format", "open")
 POINTS = ("begun", "acted", "done")
 # Between two writes of one step; guest/cut.py knows how to get there.
 INSIDE = (
@@ -105,9 +107,14 @@ class Cut:
 
     @property
     def in_every_run(self) -> bool:
-        """Every step once a run, its points shared out between the kinds of power and volume; `--full` has them all."""
-        if self.point not in POINTS or self.step == "begin":
+        """Every step once a run for each kind of power, its points shared out between them; `--full` has them all.
+
+        Of a volume in a file, the steps that are its own.
+        """
+        if self.point not in POINTS or (self.step == "begin" and self.kind is Kind.BLOCK):
             return True
+        if self.kind is Kind.FILE and self.step not in OF_FILES:
+            return False
         shift = list(Power).index(self.power) + 2 * list(Kind).index(self.kind)
         return POINTS[(STEPS[self.kind].index(self.step) + shift) % len(POINTS)] == self.point
 

@@ -71,5 +71,5 @@ class Report:
 
 def said_of(volume: str, stderr: str) -> str:
     """What an apply of many volumes said of one, as one line with its code; "" when it said nothing."""
-    found = re.search(rf"^{volume}(?:\n  refused|): (.*\n  .*\(VW\d{{4}}\))", stderr, re.MULTILINE)
-    return " ".join(found[1].split()) if found else ""
+    found = re.search(rf"^{volume}: (.+(?:\n  .+)*?)\n  \((VW\d{{4}}),", stderr, re.MULTILINE)
+    return f"{' '.join(found[1].split())} ({found[2]})" if found else ""

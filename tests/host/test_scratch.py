@@ -31,7 +31,7 @@ store = "scratch"
 file_system = "swap"
 """,
     )
-    assert "is not claimed yet" in host.volward("open", "--all", ok=(75,)).stderr
+    assert "is not claimed yet" in host.volward("open", "--all", ok=(78,)).stderr
 
     host.volward("apply", "--yes", "tmp", "swap")
 

@@ -2,6 +2,7 @@
 
 import gc
 import re
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,28 @@ def test_codes_are_sorted_and_unique() -> None:
     assert list(ERRORS) == sorted(ERRORS)
     assert len(set(ERRORS.values())) == len(ERRORS)
     assert all(issubclass(error, VolwardError) for error in ERRORS.values())
+
+
+@pytest.mark.parametrize(
+    ("statuses", "of_pass"),
+    [
+        ((), ExitStatus.DONE),
+        ((ExitStatus.CONFIGURATION, ExitStatus.WOULD_DESTROY), ExitStatus.CONFIGURATION),
+        ((ExitStatus.CONFIGURATION, ExitStatus.PROVIDER_UNAVAILABLE, ExitStatus.BUSY), ExitStatus.PROVIDER_UNAVAILABLE),
+    ],
+)
+def test_a_volume_that_waits_decides_the_status_of_a_pass(
+    statuses: tuple[ExitStatus, ...], of_pass: ExitStatus
+) -> None:
+    assert ExitStatus.of_pass(statuses) is of_pass
+
+
+def test_the_boot_tries_nothing_again_that_needs_a_person() -> None:
+    """systemd.exec(5) has the names of the statuses."""
+    names = {"DATAERR": 65, "CANTCREAT": 73, "PROTOCOL": 76, "NOPERM": 77, "CONFIG": 78}
+    unit = (Path(__file__).parents[2] / "units/volward-open.service").read_text()
+    (line,) = (line for line in unit.splitlines() if line.startswith("RestartPreventExitStatus="))
+    assert {names[name] for name in line.partition("=")[2].split()} == {s for s in ExitStatus if s.needs_a_person}
 
 
 def test_says_what_happened_and_then_what_to_do() -> None:

@@ -7,6 +7,7 @@ import click
 
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_device_mapper, demand_root
+from volward.errors import ExitStatus
 
 if TYPE_CHECKING:
     from volward.apply import RecoveryDelivery
@@ -87,7 +88,7 @@ def apply(
         if outcome.error:
             context.failure(outcome.error, about=outcome.volume)
     errors = [one.error for one in refused] + [outcome.error for outcome in outcomes if outcome.error]
-    return int(errors[0].exit_status) if errors else 0
+    return ExitStatus.of_pass(error.exit_status for error in errors)
 
 
 def _delivery(context: Context, recovery_fd: int | None) -> "RecoveryDelivery | None":

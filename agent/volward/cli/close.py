@@ -24,20 +24,20 @@ def close(context: Context, volumes: tuple[str, ...], every: bool, stop_consumer
     from volward.operations.close import close_volume
     from volward.os_errors import explained
 
-    status = 0
+    statuses = []
     interruption = Interruption()
     with interruption.watched():
         for spec in context.select(volumes):
             if interruption.asked:
                 context.note(f"{spec.name}: left open, because volward was interrupted")
-                status = int(ExitStatus.INTERRUPTED)
+                statuses.append(ExitStatus.INTERRUPTED)
                 continue
             try:
                 with explained(f"Closing {spec.name}"):
                     closed = close_volume(spec, stop_consumers=stop_consumers)
             except VolwardError as error:
-                status = status or int(error.exit_status)
+                statuses.append(error.exit_status)
                 context.failure(error, about=spec.name)
             else:
                 context.print(f"{spec.name}: closed" if closed else f"{spec.name}: nothing to do, because it is closed")
-    return status
+    return ExitStatus.of_pass(statuses)

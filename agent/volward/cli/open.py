@@ -27,6 +27,7 @@ def open_(context: Context, volumes: tuple[str, ...], every: bool, recovery: boo
         raise click.UsageError("Say which volumes to open, or --all; not both.")
     from volward.cli.interruption import Interruption
     from volward.cli.steps import StepPrinter
+    from volward.errors import ExitStatus
     from volward.host import tools
     from volward.model import ProviderKind
     from volward.operations.open import open_volumes
@@ -43,10 +44,8 @@ def open_(context: Context, volumes: tuple[str, ...], every: bool, recovery: boo
             deadline_seconds=deadline_seconds,
             ask_recovery=recovery,
         )
-    status = 0
     for spec, one in zip(specs, opened, strict=True):
         if one.error:
-            status = status or int(one.error.exit_status)
             context.failure(one.error, about=one.volume)
         elif one.plan and not one.plan.actions:
             context.print(f"{one.volume}: nothing to do, because {one.plan.nothing_because}")
@@ -55,4 +54,4 @@ def open_(context: Context, volumes: tuple[str, ...], every: bool, recovery: boo
             context.print(f"{one.volume}: open and {use}" + (f" (key: {one.opened_by})" if one.opened_by else ""))
         for reason in one.degraded:
             context.note(f"  degraded: {reason}")
-    return status
+    return ExitStatus.of_pass(one.error.exit_status for one in opened if one.error)

@@ -43,6 +43,6 @@ def plan(context: Context, volumes: tuple[str, ...], as_json: bool, detailed_exi
             else:
                 context.print("\n".join(text.lines(one.plan)))
     if refusals:
-        return int(refusals[0].exit_status)
+        return ExitStatus.of_pass(one.exit_status for one in refusals)
     pending = any(one.plan.actions for one in looked if not isinstance(one, Refused))
     return int(ExitStatus.CHANGES_PENDING if pending and detailed_exitcode else ExitStatus.DONE)

@@ -137,8 +137,13 @@ class _Found:
         self, luks_uuid: str | None, backing_number: str | None, backing_file: Path | None, *, plain: bool
     ) -> Mapping:
         """Decide in this order: is its device alive, whose is it, can it be touched at all, is it the right one."""
-        if not self.size_bytes or not self.backing:
+        if not self.size_bytes or (not self.backing and self.dm_uuid.startswith("CRYPT-")):
             return self._is(MappingState.ZOMBIE, f"The mapping {self.name} has no table or no backing device any more.")
+        if not self.backing:  # a table that needs no device: dm-zero, dm-error
+            return self._is(
+                MappingState.FOREIGN,
+                f"A mapping {self.name} ({self.dm_uuid or 'no UUID'}) exists that stands on no device.",
+            )
         dead = [one.directory.name for one in self.backing if not _alive(one)]
         if dead:
             return self._is(

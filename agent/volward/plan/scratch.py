@@ -4,7 +4,7 @@ The claim is destructive and needs the blank proof; afterwards a file system or 
 boot, on a mapping created in that very operation, over a device whose marker and identity match.
 """
 
-from volward.errors import FileSystemError, ForeignHeaderError, UnfinishedOperationError
+from volward.errors import FileSystemError, ForeignHeaderError, NotProvisionedError
 from volward.model import Action, FileSystem, MappingState, Observation, Plan, Presence, Step, VolumeSpec
 from volward.plan.device import (
     present_device,
@@ -37,7 +37,7 @@ def plan_scratch(spec: VolumeSpec, seen: Observation, goal: Goal) -> Plan:
             refuse_unless_blank(spec, seen, device)
     if not claimed:
         if goal is Goal.OPEN:
-            raise UnfinishedOperationError(
+            raise NotProvisionedError(
                 f"The device of scratch volume {spec.name} is not claimed yet.",
                 resolution=f"Run `volward apply` on a terminal, or `volward apply --yes {spec.name}`.",
             )

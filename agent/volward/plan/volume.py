@@ -5,6 +5,7 @@ from volward.errors import (
     DeviceUnknownError,
     FileSystemError,
     MountPointError,
+    NotProvisionedError,
     UnfinishedOperationError,
 )
 from volward.model import (
@@ -72,7 +73,7 @@ def _refuse_other_operation(spec: VolumeSpec, seen: Observation) -> None:
 def _refuse_unprovisioned(spec: VolumeSpec, owned: Ownership, seen: Observation) -> None:
     if owned is not Ownership.OURS or _file_system_is_pending(seen):
         state = owned if owned is not Ownership.OURS else "without its file system"
-        raise UnfinishedOperationError(
+        raise NotProvisionedError(
             f"{spec.name} is not provisioned yet ({state}).",
             resolution=f"Run `volward apply` on a terminal, or `volward apply --yes {spec.name}`.",
         )
@@ -300,7 +301,7 @@ def mounting(spec: VolumeSpec, seen: Observation, goal: Goal) -> list[Action]:
             )
         )  # fmt: skip
     if goal is Goal.OPEN and state is not MountPointState.MOUNTED and seen.mount_unit is MountUnitState.ABSENT:
-        raise UnfinishedOperationError(
+        raise NotProvisionedError(
             f"The mount unit of {spec.name} is missing.",
             resolution=f"`volward apply {spec.name}` writes it anew; it destroys nothing.",
         )

@@ -75,9 +75,9 @@ def test_one_fails_and_the_other_opens(cli: Cli, calls: dict[str, Any]) -> None:
     assert "queue: open and mounted" in done.out
 
 
-def test_the_status_is_the_first_failures(cli: Cli, calls: dict[str, Any]) -> None:
+def test_the_status_is_of_the_volume_that_waits(cli: Cli, calls: dict[str, Any]) -> None:
     calls["opened"] |= {"cache": Opened("cache", None, error=DENIED), "queue": Opened("queue", None, error=AWAY)}
-    assert cli("open", "cache", "queue").status == 77
+    assert cli("open", "cache", "queue").status == 69
 
 
 def test_recovery(cli: Cli, calls: dict[str, Any]) -> None:

@@ -49,6 +49,13 @@ def test_zombie_without_a_backing_device(host: FakeHost) -> None:
     assert look(host).state is MappingState.ZOMBIE
 
 
+@pytest.mark.parametrize("dm_uuid", ["", "LVM-x"])
+def test_foreign_with_a_table_that_needs_no_device(host: FakeHost, dm_uuid: str) -> None:
+    mapped(host, dm_uuid=dm_uuid)
+    found = look(host)
+    assert found.state is MappingState.FOREIGN and "no device" in found.detail
+
+
 def test_zombie_without_a_table(host: FakeHost) -> None:
     mapped(host, sectors=0, suspended="1")
     assert look(host).state is MappingState.ZOMBIE

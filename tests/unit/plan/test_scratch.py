@@ -29,7 +29,7 @@ from volward.errors import (
     MappingError,
     MountPointError,
     NotBlankError,
-    UnfinishedOperationError,
+    NotProvisionedError,
     VolwardError,
 )
 from volward.model import (
@@ -91,9 +91,9 @@ def test_what_leads_to_a_scratch_volume_in_use(spec: VolumeSpec, seen: Observati
 @pytest.mark.parametrize(
     ("spec", "seen", "goal", "error"),
     [
-        (SCRATCH, replace(BLANK, probe=None), Goal.OPEN, UnfinishedOperationError),
-        (FILE, NO_FILE, Goal.OPEN, UnfinishedOperationError),
-        (SCRATCH, replace(SEALED, mount_unit=MountUnitState.ABSENT), Goal.OPEN, UnfinishedOperationError),
+        (SCRATCH, replace(BLANK, probe=None), Goal.OPEN, NotProvisionedError),
+        (FILE, NO_FILE, Goal.OPEN, NotProvisionedError),
+        (SCRATCH, replace(SEALED, mount_unit=MountUnitState.ABSENT), Goal.OPEN, NotProvisionedError),
         (SCRATCH, NO_FILE, Goal.PROVISION, DeviceNotFoundError),
         (FILE, replace(NO_FILE, pin=Pin(IDENTITY, UUID)), Goal.PROVISION, DeviceNotFoundError),
         (FILE, replace(NO_FILE, mapping=OPEN), Goal.PROVISION, DeviceBusyError),

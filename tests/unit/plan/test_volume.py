@@ -39,6 +39,7 @@ from volward.errors import (
     FileSystemError,
     IdentityError,
     MountPointError,
+    NotProvisionedError,
     UnfinishedOperationError,
     VolwardError,
 )
@@ -244,10 +245,10 @@ REPINNED = replace(AT_BOOT, unfinished=unfinished(TO_FORMAT, uuid=OTHER_UUID))
 @pytest.mark.parametrize(
     ("spec", "seen", "goal", "error", "text"),
     [
-        (SPEC, replace(BLANK, probe=None), Goal.OPEN, UnfinishedOperationError, "unformatted"),
-        (FILE_SPEC, NO_FILE, Goal.OPEN, UnfinishedOperationError, "no-file"),
-        (SPEC, DESCRIBED, Goal.OPEN, UnfinishedOperationError, "without its file system"),
-        (SPEC, replace(AT_BOOT, mount_unit=MountUnitState.ABSENT), Goal.OPEN, UnfinishedOperationError, "mount unit"),
+        (SPEC, replace(BLANK, probe=None), Goal.OPEN, NotProvisionedError, "unformatted"),
+        (FILE_SPEC, NO_FILE, Goal.OPEN, NotProvisionedError, "no-file"),
+        (SPEC, DESCRIBED, Goal.OPEN, NotProvisionedError, "without its file system"),
+        (SPEC, replace(AT_BOOT, mount_unit=MountUnitState.ABSENT), Goal.OPEN, NotProvisionedError, "mount unit"),
         (SPEC, REPINNED, Goal.PROVISION, UnfinishedOperationError, "another LUKS UUID"),
         (
             replace(SPEC, providers=(ProviderKind.PROMPT,)),
