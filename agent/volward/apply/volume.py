@@ -68,11 +68,16 @@ def seal_mount_point(action: Action, work: Work) -> None:
 
 
 def write_units(action: Action, work: Work) -> None:
-    """Write the unit files that differ; the caller reloads systemd once for a whole pass."""
+    """Write the unit files that differ, and remove those of consumers that are none any more.
+
+    The caller reloads systemd once for a whole pass.
+    """
     del action
     for unit in systemd.units_of(work.spec):
         if not unit.current:
             unit.write()
+    for path in systemd.left_behind(work.spec, systemd.ties().get(work.spec.name, ())):
+        systemd.remove_drop_in(path)
 
 
 def mount_volume(action: Action, work: Work) -> None:

@@ -159,8 +159,13 @@ def test_units_that_are_current_are_not_written(
     current, old = UnitFile(tmp_path / "current.mount", "[Mount]\n"), UnitFile(tmp_path / "d/old.mount", "[Mount]\n")
     current.write()
     before = current.path.stat().st_ino
+    left = tmp_path / "app.service.d/50-volward-pgdata.conf"
+    left.parent.mkdir()
+    left.touch()
     monkeypatch.setattr(systemd, "units_of", lambda spec: (current, old))
+    monkeypatch.setattr(systemd, "ties", lambda: {"pgdata": (left,), "cache": (current.path,)})
     apply(step(Step.WRITE_UNITS), work)
+    assert not left.exists()
     assert current.path.stat().st_ino == before
     assert old.current
 
