@@ -28,7 +28,7 @@ test-cuts: tools $(VENV)/installed lab ## A power cut and a SIGKILL at every ste
 
 .PHONY: test-full
 test-full: tools $(VENV)/installed lab ## The long matrices too (hours); writes their counts to docs/reference/matrix.md
-	$(BIN)/pytest tests --full
+	$(BIN)/pytest --full --numprocesses 2 --dist loadfile tests
 
 .PHONY: lint
 lint: $(VENV)/installed ## Style, types and the layers of the architecture
