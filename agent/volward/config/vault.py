@@ -11,9 +11,9 @@ from volward.config import values
 from volward.config.problem import FieldError
 from volward.config.store import Settings
 from volward.model import VaultKeep, VaultLogin, VaultLoginMethod, VaultServer
+from volward.model.vault import is_path
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_SEGMENTS = re.compile(r"[A-Za-z0-9_.@-]+(/[A-Za-z0-9_.@-]+)*", re.ASCII)
 _CREDENTIAL = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}", re.ASCII)
 
 
@@ -42,7 +42,7 @@ def parse_address(value: object) -> str:
 def parse_segments(value: object) -> str:
     """Return a path in Vault (of a mount, a key, a namespace), without slashes at its ends."""
     written = values.text(value, '"kv"').strip("/")
-    if _SEGMENTS.fullmatch(written) is None or ".." in written.split("/"):
+    if not is_path(written):
         raise FieldError(f'is "{value}".', "Use letters, digits and _ . @ - between the slashes.")
     return written
 

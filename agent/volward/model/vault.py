@@ -3,9 +3,17 @@
 Vault here is HashiCorp Vault or OpenBao, which speaks the same API (https://developer.hashicorp.com/vault/api-docs).
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+_PATH = re.compile(r"[A-Za-z0-9_.@-]+(/[A-Za-z0-9_.@-]+)*", re.ASCII)
+
+
+def is_path(text: str) -> bool:
+    """Whether it names a place in Vault and can lead to no other: no "..", nothing that a URL would change."""
+    return _PATH.fullmatch(text) is not None and not {".", ".."} & set(text.split("/"))
 
 
 class VaultLoginMethod(StrEnum):

@@ -13,7 +13,7 @@ from hvac.api.secrets_engines.kv_v2 import KvV2
 
 from volward.errors import KeyDeniedError, KeyExistsError, ProviderUnavailableError, VerificationError, VolwardError
 from volward.keys.source import KEY_BYTES, KeyPurpose, KeyRef
-from volward.keys.vault import settings, wire
+from volward.keys.vault import place, settings, wire
 from volward.keys.vault.exchange import Answer, Question
 from volward.keys.vault.missing import missing_version
 from volward.keys.vault.owner import Owner, this_host
@@ -26,7 +26,7 @@ _REFUSED = 400
 
 
 class KvSource:
-    """Keys under one path a volume. A ref's own mount and namespace count; ``place`` is for new keys.
+    """Keys under one path a volume. A ref's own mount and namespace count; ``where`` is for new keys.
 
     ``purpose`` is what a key that is created is written down to be for.
     """
@@ -37,14 +37,14 @@ class KvSource:
     def __init__(
         self,
         session: Session,
-        place: VaultPlace,
+        where: VaultPlace,
         *,
         purpose: KeyPurpose,
         owner: Owner | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session = session
-        self._place = place
+        self._place = where
         self._purpose = purpose
         self._owner = owner or this_host()
         self._clock = clock
@@ -79,7 +79,7 @@ class KvSource:
             self._session, self._mount(ref), namespace=self._namespace(ref), deadline_seconds=self._left(end)
         )
         settings.demand_keeping(
-            self._session, self._mount(ref), ref.name,
+            self._session, self._mount(ref), place.path(ref),
             namespace=self._namespace(ref), deadline_seconds=self._left(end),
         )  # fmt: skip
         facts = self._owner.facts(self._purpose)
@@ -112,11 +112,11 @@ class KvSource:
         """
         question = self._question(ref, f"storing {self._named(ref)}", "data", "create", understood=(_REFUSED,))
         content = {"key": wire.to_text(key), **facts}
-        mount, cas = self._mount(ref), ref.version - 1
+        mount, path, cas = self._mount(ref), place.path(ref), ref.version - 1
         try:
             answer = self._session.ask(
                 question,
-                lambda adapter: KvV2(adapter).create_or_update_secret(ref.name, content, cas=cas, mount_point=mount),
+                lambda adapter: KvV2(adapter).create_or_update_secret(path, content, cas=cas, mount_point=mount),
                 deadline_seconds=self._left(end),
             )
         except ProviderUnavailableError as unclear:
@@ -171,7 +171,7 @@ class KvSource:
     def _remark(self, ref: KeyRef, facts: Mapping[str, str], end: float) -> None:
         """Write the facts where `vault kv metadata get` shows them, without touching any other setting."""
         question = self._question(ref, f"describing {self._named(ref)}", "metadata", "update")
-        path = f"/v1/{self._mount(ref)}/metadata/{ref.name}"
+        path = f"/v1/{self._mount(ref)}/metadata/{place.path(ref)}"
         self._session.ask(
             question,
             lambda adapter: adapter.post(path, json={"custom_metadata": dict(facts)}),
@@ -186,25 +186,25 @@ class KvSource:
 
     def _ask_version(self, ref: KeyRef, deadline_seconds: float) -> Answer:
         question = self._question(ref, f"reading {self._named(ref)}", "data", "read", understood=(_NOT_FOUND,))
-        mount, version = self._mount(ref), ref.version
+        mount, path, version = self._mount(ref), place.path(ref), ref.version
         return self._session.ask(
             question,
             lambda adapter: KvV2(adapter).read_secret_version(
-                ref.name, version=version, mount_point=mount, raise_on_deleted_version=False
+                path, version=version, mount_point=mount, raise_on_deleted_version=False
             ),
             deadline_seconds=deadline_seconds,
         )
 
     def _metadata(self, ref: KeyRef, deadline_seconds: float) -> Answer:
         return settings.metadata(
-            self._session, self._mount(ref), ref.name,
+            self._session, self._mount(ref), place.path(ref),
             namespace=self._namespace(ref), deadline_seconds=deadline_seconds,
         )  # fmt: skip
 
     def _question(
         self, ref: KeyRef, doing: str, part: str, capability: str, *, understood: tuple[int, ...] = ()
     ) -> Question:
-        path = f"{self._mount(ref)}/{part}/{ref.name}"
+        path = f"{self._mount(ref)}/{part}/{place.path(ref)}"
         return Question(doing, path, capability, namespace=self._namespace(ref), understood=understood)
 
     def _ref(self, path: str, version: int) -> KeyRef:
@@ -214,10 +214,10 @@ class KvSource:
         return KeyRef(self.provider, path, version, MappingProxyType(details))
 
     def _mount(self, ref: KeyRef) -> str:
-        return ref.details.get("mount") or self._place.engine
+        return place.mount(ref, self._place.engine)
 
     def _namespace(self, ref: KeyRef) -> str:
-        return ref.details.get("namespace", "")
+        return place.namespace(ref)
 
     def _named(self, ref: KeyRef) -> str:
         return f"the key {self._mount(ref)}/{ref.name} (version {ref.version})"

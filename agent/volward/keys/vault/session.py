@@ -43,7 +43,7 @@ class Session:
         self._lock = threading.Lock()
         self._token: Token | None = None
         self._dead: list[Token] = []  # perhaps still being sent by another thread
-        self._logins = 0  # tried so far
+        self._failures = 0  # of logins, so far
         self._failed: VolwardError | None = None  # why the last one failed
 
     def ask(self, question: Question, api: Api, *, deadline_seconds: float) -> Answer:
@@ -101,7 +101,7 @@ class Session:
 
     def _logged_in(self, end: float, *, instead_of: Token | None = None) -> Token:
         """Return the token; of many threads that need one at the same time, one logs in."""
-        seen = self._logins
+        seen = self._failures
         if not self._lock.acquire(timeout=max(0.0, end - self._clock())):
             raise ProviderUnavailableError(
                 f"The login to Vault at {self.server.address} takes too long.",
@@ -110,13 +110,13 @@ class Session:
         try:
             if self._token is not None and self._token is not instead_of:
                 return self._token
-            if self._failed is not None and (isinstance(self._failed, KeyDeniedError) or self._logins > seen):
+            if self._failed is not None and (isinstance(self._failed, KeyDeniedError) or self._failures > seen):
                 raise self._failed  # of the thread that was waited for, or a no, which stays one
-            self._logins += 1
             try:
                 fresh = self.login.token(self._transport, end=end)
             except VolwardError as error:
                 self._failed = error
+                self._failures += 1
                 raise
             self._failed = None
             if instead_of is not None:

@@ -17,7 +17,7 @@ from hvac.api.secrets_engines.transit import Transit
 
 from volward.errors import KeyDeniedError, KeyExistsError, VerificationError
 from volward.keys.source import KEY_BYTES, KeyRef
-from volward.keys.vault import classify, wire
+from volward.keys.vault import classify, place, wire
 from volward.keys.vault.exchange import Answer, Question
 from volward.keys.vault.session import Session
 from volward.keys.vault.wrapped_file import WrappedFiles
@@ -29,7 +29,7 @@ _CIPHERTEXT = re.compile(r"vault:v([1-9]\d*):[A-Za-z0-9+/=]+", re.ASCII)
 
 
 class TransitSource:
-    """Wrapped keys. A ref's own details count; ``place`` is for new keys. The caller holds the volume's lock."""
+    """Wrapped keys. A ref's own details count; ``where`` is for new keys. The caller holds the volume's lock."""
 
     provider = ProviderKind.VAULT
     interactive = False
@@ -37,13 +37,13 @@ class TransitSource:
     def __init__(
         self,
         session: Session,
-        place: VaultPlace,
+        where: VaultPlace,
         *,
         files: WrappedFiles | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session = session
-        self._place = place
+        self._place = where
         self._files = files or WrappedFiles()
         self._clock = clock
 
@@ -71,6 +71,7 @@ class TransitSource:
         Raises KeyExistsError, VerificationError, NoSpaceError.
         """
         end = self._clock() + deadline_seconds
+        place.path(ref)  # it names a file, too
         if not self._files.newest(ref.name, ref.version):
             with SecretBytes.random(KEY_BYTES) as key:
                 details = self._wrapped(self._ref(ref.name, ref.version), key, end)
@@ -175,7 +176,7 @@ class TransitSource:
         mount, name = self._key(ref)
         question = Question(
             f"reading the transit key {mount}/{name}", f"{mount}/keys/{name}",
-            namespace=ref.details.get("namespace", ""), understood=(404,),
+            namespace=place.namespace(ref), understood=(404,),
         )  # fmt: skip
         answer = self._session.ask(
             question,
@@ -221,19 +222,19 @@ class TransitSource:
         return ref if known is None else KeyRef(self.provider, ref.name, ref.version, MappingProxyType(dict(known)))
 
     def _ref(self, volume: str, version: int) -> KeyRef:
-        place = self._place
-        details = {"keep": str(VaultKeep.TRANSIT), "mount": place.mount or str(VaultKeep.TRANSIT), "key": place.key}
-        if place.server.namespace:
-            details["namespace"] = place.server.namespace
+        where = self._place
+        details = {"keep": str(VaultKeep.TRANSIT), "mount": where.mount or str(VaultKeep.TRANSIT), "key": where.key}
+        if where.server.namespace:
+            details["namespace"] = where.server.namespace
         return KeyRef(self.provider, volume, version, MappingProxyType(details))
 
     def _key(self, ref: KeyRef) -> tuple[str, str]:
         """Return the mount and the name of the transit key of a ref."""
-        return ref.details.get("mount") or str(VaultKeep.TRANSIT), ref.details.get("key") or self._place.key
+        return place.mount(ref, str(VaultKeep.TRANSIT)), place.transit_key(ref, self._place.key)
 
     def _question(self, ref: KeyRef, doing: str, verb: str, *, understood: tuple[int, ...] = ()) -> Question:
         mount, name = self._key(ref)
-        namespace = ref.details.get("namespace", "")
+        namespace = place.namespace(ref)
         return Question(doing, f"{mount}/{verb}/{name}", "update", namespace=namespace, understood=understood)
 
     def _left(self, end: float) -> float:
