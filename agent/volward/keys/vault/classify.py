@@ -107,6 +107,10 @@ _REFUSED = (
     "The server at {address} does not accept this host's certificate ({said})",
     "Look at `certificate` and `private_key`, and whether the certificate is in force and of the right CA.",
 )
+_UNUSABLE = (
+    "A PEM file of this host, needed for {address}, cannot be used ({said})",
+    "Look at `ca_file`, `certificate` and `private_key` in [vault].",
+)
 _NO_TLS = ("{address} does not speak TLS ({said})", "Look at the address and its port.")
 HANDSHAKES: Mapping[str, tuple[str, str]] = {
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": _REFUSED,
@@ -116,6 +120,9 @@ HANDSHAKES: Mapping[str, tuple[str, str]] = {
     "SSLV3_ALERT_HANDSHAKE_FAILURE": _REFUSED,
     "TLSV1_ALERT_ACCESS_DENIED": _REFUSED,
     "TLSV1_ALERT_UNKNOWN_CA": _REFUSED,
+    "NO_CERTIFICATE_OR_CRL_FOUND": _UNUSABLE,
+    "NO_START_LINE": _UNUSABLE,
+    "KEY_VALUES_MISMATCH": _UNUSABLE,
     "WRONG_VERSION_NUMBER": _NO_TLS,
     "HTTP_REQUEST": _NO_TLS,
 }
