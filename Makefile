@@ -43,8 +43,8 @@ unit: $(VENV)/installed ## The fast, pure tests
 	$(COVERAGE) run -m pytest tests/unit
 
 .PHONY: host-tests
-host-tests: $(VENV)/installed lab ## The tests on a real kernel, in the virtual host
-	VOLWARD_COVERAGE=1 $(BIN)/pytest --numprocesses 2 --dist loadfile tests/host tests/faults
+host-tests: $(VENV)/installed lab ## The tests on a real kernel, in the virtual host, and before a real Vault server
+	VOLWARD_COVERAGE=1 $(BIN)/pytest --numprocesses 2 --dist loadfile tests/host tests/faults tests/vault
 
 .PHONY: coverage
 coverage: ## Coverage of agent/ by unit tests and virtual host together, with its thresholds
@@ -70,7 +70,7 @@ tools: ## Install what the tests and the virtual host need from Debian (apt; roo
 	fi
 
 .PHONY: lab
-lab: tools ## Build the virtual host, if it is not cached
+lab: tools ## Build the virtual host and the Vault server, if they are not cached
 	@$(PYTHON) -m tests.lab build
 
 .PHONY: lab-shell

@@ -443,6 +443,39 @@ class LastKeyslotError(VolwardError):
     exit_status = ExitStatus.WOULD_DESTROY
 
 
+class UntrustedServerError(KeyDeniedError):
+    """The key server could not prove who it is, or did not believe this host.
+
+    TLS is always verified: the certificate must be issued by the configured CA (`ca_file`), for the name in the
+    address, and be in force. The message says which of these failed. A certificate that is not in force *yet* is
+    taken for a wrong clock and tried again; everything else needs a person.
+    """
+
+    code = "VW0409"
+
+
+class KeyDeletedError(KeyDeniedError):
+    """The key store had this version of the key, and somebody deleted or destroyed it.
+
+    A deleted version comes back with `vault kv undelete`. A destroyed one does not, except with a backup of the
+    key server: open the volume by another key, then enrol a new one.
+    """
+
+    code = "VW0410"
+
+
+class UnsafeStoreError(VolwardError):
+    """The key store is set so that it would lose keys that a header still needs, or it is of the wrong kind.
+
+    KV version 1 keeps one version and no check-and-set. A low `max_versions` destroys the key before last while
+    header backups still need it; `delete_version_after` deletes keys by the clock. No key was stored. The message
+    says what to set.
+    """
+
+    code = "VW0411"
+    exit_status = ExitStatus.CONFIGURATION
+
+
 # --- operations -----------------------------------------------------------------------------------------
 
 

@@ -73,8 +73,12 @@ def configuration() -> str:
         ("credential", "CredentialConfig"),
         ("tpm2", "Tpm2Config"),
         ("recovery", "RecoveryConfig"),
+        ("vault", "VaultKeyConfig"),
     ):
         lines += ["", f"## `[volumes.NAME.{title}]` *", "", definitions[name].get("description", ""), ""]
+        lines += ["| Key | Default | What it is |", "|---|---|---|", *_rows(definitions[name], set())]
+    for title, name in (("vault", "VaultConfig"), ("vault.login", "VaultLoginConfig")):
+        lines += ["", f"## `[{title}]`", "", definitions[name].get("description", ""), ""]
         lines += ["| Key | Default | What it is |", "|---|---|---|", *_rows(definitions[name], set())]
     for name in sorted(definition for definition in definitions if definition.endswith("Store")):
         kind = definitions[name]["properties"]["kind"].get("const", name)
@@ -85,7 +89,7 @@ def configuration() -> str:
 
 def _rows(definition: Mapping[str, Any], marked: set[str]) -> Iterator[str]:
     for key, entry in definition["properties"].items():
-        if key == "kind" or isinstance(entry.get("default"), dict) or "$ref" in entry:
+        if key == "kind" or isinstance(entry.get("default"), dict) or (set(entry) <= {"$ref", "examples"}):
             continue  # the tables have sections of their own
         default = entry.get("default")
         default = f'"{default:04o}"' if key == "mode" and isinstance(default, int) else default
@@ -95,7 +99,7 @@ def _rows(definition: Mapping[str, Any], marked: set[str]) -> Iterator[str]:
 
 
 def _shown(default: object) -> str:
-    if default is None or isinstance(default, dict):
+    if default in (None, "") or isinstance(default, dict):
         return ""
     return f"`{str(default).lower()}`" if isinstance(default, bool) else f"`{default}`"
 

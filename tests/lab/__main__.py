@@ -12,6 +12,7 @@ from tests.lab import availability, cache, figures, image, install_tools, layer,
 from tests.lab.errors import LabError, LabUnavailableError
 from tests.lab.host import MIB, Host
 from tests.lab.progress import say
+from tests.lab.vault import binary
 
 WELCOME = """\
 A fresh Debian host with volward in it. Two blank disks are plugged in:
@@ -57,12 +58,13 @@ def _tools(_: argparse.Namespace) -> int:
 
 def _build(_: argparse.Namespace) -> int:
     availability.check()
-    if layer.is_current():
-        say("The lab is built, for this very checkout.")
+    if layer.is_current() and binary.is_current():
+        say(f"The lab is built, for this very checkout. Vault server: {binary.find()}.")
         return 0
-    say("Building the lab: a virtual Debian host. The first time takes about three minutes.")
+    say("Building the lab: a virtual Debian host and a Vault server. The first time takes three minutes each.")
     started = time.monotonic()
     layer.ensure()
+    say(f"Vault server: {binary.ensure()}.")
     say(f"The lab is ready ({time.monotonic() - started:.0f} s). A fresh host now starts in about a second.")
     return 0
 
@@ -107,6 +109,10 @@ def _status(_: argparse.Namespace) -> int:
         say("The image is built" + (", and volward in it is this checkout's." if layer.is_current() else "."))
     except LabUnavailableError as reason:
         say(str(reason))
+    try:
+        say(f"Vault server: {binary.find()}.")
+    except LabUnavailableError as reason:
+        say(str(reason))
     for kind in sorted(cache.root().glob("*")):
         entries = list(kind.iterdir()) if kind.is_dir() else []
         used = sum(file.stat().st_blocks * 512 for file in kind.rglob("*") if file.is_file())
@@ -129,7 +135,7 @@ def _clean(arguments: argparse.Namespace) -> int:
         shutil.rmtree(cache.root(), ignore_errors=True)
         say(f"Removed {cache.root()}")
         return 0
-    for kind in ("agent", "booted", "image", "wheels", "debian"):
+    for kind in ("agent", "booted", "image", "wheels", "debian", binary.KIND):
         gone += cache.prune(kind, keep=1)
     say(f"Removed {len(gone)} directories.")
     return 0

@@ -60,7 +60,8 @@ def agent_requirements() -> tuple[str, ...]:
     declared: list[str] = []
     if project.exists():
         table = tomllib.loads(project.read_text()).get("project", {})
-        declared = list(table.get("dependencies", ()))
+        # With the client of Vault, which is optional: the virtual host has it.
+        declared = [*table.get("dependencies", ()), *table.get("optional-dependencies", {}).get("vault", ())]
     wanted = [line for line in declared if _name(line) not in FROM_DEBIAN]
     return tuple(sorted({*wanted, *AGENT_EXTRAS}))
 

@@ -15,7 +15,7 @@ from volward.host.cryptsetup import Argon2id, Pbkdf2
 from volward.keys import chain, header_token, recovery
 from volward.keys.chain import Failure, Patience
 from volward.keys.header_token import HeaderToken
-from volward.keys.source import KEY_BYTES, KeySource, TokenOpener
+from volward.keys.source import KEY_BYTES, KeyPurpose, KeySource, TokenOpener
 from volward.model import Action, AnnouncedKeyslot, Device, Header, Presence, ProviderKind, Token, VolumeSpec
 from volward.secret import SecretBytes
 
@@ -25,7 +25,7 @@ _ODD_AMOUNTS = 512  # costs at most 1 MiB of the 64 or more
 
 def create_key(action: Action, work: Work) -> None:
     """Create the volume's key in its store, or adopt the one that an earlier run created; keep it in hand."""
-    _created(work.providers.source(_provider(action), work.spec), work)
+    _created(_store_of(action, work, "provisioning"), work)
 
 
 def _created(source: KeySource, work: Work) -> HeldKey:
@@ -33,6 +33,13 @@ def _created(source: KeySource, work: Work) -> HeldKey:
         source.first_ref(work.spec.name), adopt=not source.interactive, deadline_seconds=work.deadline_seconds
     )
     return work.take(ref, source.read(ref, deadline_seconds=work.deadline_seconds))
+
+
+def _store_of(action: Action, work: Work, reason: str) -> KeySource:
+    """Return the provider of an action that creates a key, with what the key is for."""
+    device = work.identity.typed_confirmation
+    purpose = KeyPurpose(volume=work.spec.name, luks_uuid=work.luks_uuid, device=device, reason=reason)
+    return work.providers.source(_provider(action), work.spec, purpose=purpose)
 
 
 def write_token(action: Action, work: Work) -> None:
@@ -52,7 +59,7 @@ def write_token(action: Action, work: Work) -> None:
 
 def enrol_key(action: Action, work: Work) -> None:
     """Enrol the key of one more provider; a keyslot that its key opens already is used as it is."""
-    source = work.providers.source(_provider(action), work.spec)
+    source = _store_of(action, work, "enrolment")
     _enrol(work, _created(source, work), interactive=source.interactive)
 
 

@@ -39,6 +39,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Keys": {
         "key": ("volward.cli.key:key", "Export and test the keys of volumes."),
         "recovery": ("volward.cli.recovery:recovery", "Make, confirm and test recovery keys."),
+        "vault": ("volward.cli.vault:vault", "Print what a Vault server has to allow this host."),
     },
     "When something is wrong": {
         "explain": ("volward.cli.explain:explain", "Explain an error code."),

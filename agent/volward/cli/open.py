@@ -1,5 +1,7 @@
 """`volward open`: open and mount provisioned volumes; also what the boot runs."""
 
+from pathlib import Path
+
 import click
 
 from volward.cli.context import Context, pass_context
@@ -19,10 +21,45 @@ from volward.cli.privilege import demand_device_mapper, demand_root
     metavar="SECONDS",
     help="How long an unreachable key provider is tried.",
 )
+@click.option(
+    "--device",
+    type=click.Path(path_type=Path),
+    metavar="DEVICE",
+    help="Open this device as mapping NAME from what its header says; no volume of the configuration, no mount.",
+)
+@click.option("--read-only", is_flag=True, help="With --device: open it read-only.")
 @pass_context
-def open_(context: Context, volumes: tuple[str, ...], every: bool, recovery: bool, deadline_seconds: float) -> int:
-    """Open and mount volumes, side by side. Never formats anything."""
+def open_(
+    context: Context,
+    *,
+    volumes: tuple[str, ...],
+    every: bool,
+    recovery: bool,
+    deadline_seconds: float,
+    device: Path | None,
+    read_only: bool,
+) -> int:
+    """Open and mount volumes, side by side. Never formats anything.
+
+    With --device the one argument names the mapping: keys are found by the header's tokens, with the server in
+    [vault] or in VAULT_ADDR, VAULT_CACERT, VAULT_NAMESPACE and VAULT_TOKEN.
+    """
     demand_root("open")
+    if device is not None:
+        from volward.cli.open_device import open_by_header
+
+        if every or len(volumes) != 1:
+            raise click.UsageError("With --device, give one name for the mapping: `volward open --device DEVICE NAME`.")
+        return open_by_header(
+            context,
+            device,
+            volumes[0],
+            recovery=recovery,
+            deadline_seconds=deadline_seconds,
+            read_only=read_only,
+        )
+    if read_only:
+        raise click.UsageError("--read-only goes with --device.")
     if bool(volumes) == every:
         raise click.UsageError("Say which volumes to open, or --all; not both.")
     from volward.cli.interruption import Interruption

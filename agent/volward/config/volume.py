@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt, WithJsonSche
 from volward.config import size, values
 from volward.config.store import KINDS, Settings, Store
 from volward.config.values import BackingDevice
+from volward.config.vault import VaultConfig, VaultKeyConfig
 from volward.model import FileSystem, ProviderKind
 
 Device = Annotated[
@@ -117,6 +118,7 @@ class Common(Settings):
     tpm2: Tpm2Config = Tpm2Config()
     credential: CredentialConfig = CredentialConfig()
     recovery: RecoveryConfig = RecoveryConfig()
+    vault: VaultKeyConfig = VaultKeyConfig()
 
 
 class VolumeConfig(Common):
@@ -142,4 +144,5 @@ class Configuration(Settings):
     """All of /etc/volward: the volumes by name, with the defaults already in them."""
 
     defaults: Common = Field(Common(), description="Settings of all volumes that do not have their own.")
+    vault: VaultConfig | None = Field(None, description="The server for volumes with `vault` in `keys`.")
     volumes: dict[VolumeName, VolumeConfig] = Field({}, description="The volumes by name.")

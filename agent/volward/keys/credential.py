@@ -58,6 +58,10 @@ class CredentialSource:
         """Return version 1 of the volume's key."""
         return KeyRef(self.provider, f"volward.{volume}", 1)
 
+    def next_ref(self, ref: KeyRef) -> KeyRef:
+        """Return the version after ``ref``."""
+        return KeyRef(self.provider, ref.name, ref.version + 1)
+
     def path(self, ref: KeyRef) -> Path:
         """Return the file of that key."""
         return self._directory / _file_name(ref)

@@ -36,6 +36,16 @@ class KeyRef:
         return f"{self.provider}:{self.name}.v{self.version}"
 
 
+@dataclass(frozen=True)
+class KeyPurpose:
+    """What a new key is for, as far as it is known: a store that can write such things down does."""
+
+    volume: str = ""
+    luks_uuid: str = ""
+    device: str = ""  # what identifies it, as a text for people
+    reason: str = ""  # "provisioning", "rotation", ...
+
+
 class KeySource(Protocol):
     """A provider that yields the bytes of an unlocking key.
 
@@ -55,6 +65,10 @@ class KeySource(Protocol):
 
     def first_ref(self, volume: str) -> KeyRef:
         """Return the ref under which the volume's first key is created."""
+        ...
+
+    def next_ref(self, ref: KeyRef) -> KeyRef:
+        """Return the ref under which the key after ``ref`` is created; of a typed key its only ref."""
         ...
 
     def refs(self, volume: str, *, deadline_seconds: float) -> tuple[KeyRef, ...]:

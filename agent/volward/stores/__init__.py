@@ -7,8 +7,11 @@ from volward.config.store import DirectoryStore, PostgresStore, QdrantStore, Red
 from volward.model import (
     CipherProfile,
     FileSystem,
+    ProviderKind,
     RecoveryProfile,
     StoreKind,
+    VaultPlace,
+    VaultServer,
     VolumeSpec,
 )
 from volward.stores import directory, postgres, qdrant, redis, scratch
@@ -40,8 +43,8 @@ def profile(config: VolumeConfig) -> Profile:
             raise ValueError(f"a {store.kind} volume needs a mount point")
 
 
-def spec(name: str, config: VolumeConfig) -> VolumeSpec:
-    """Return the specification of one volume, its store's defaults filled in."""
+def spec(name: str, config: VolumeConfig, server: VaultServer | None = None) -> VolumeSpec:
+    """Return the specification of one volume, its store's defaults filled in; ``server`` is its Vault's."""
     wanted = profile(config)
     is_scratch = isinstance(config.store, ScratchStore)
     sector_size = config.cipher.sector_size
@@ -74,12 +77,21 @@ def spec(name: str, config: VolumeConfig) -> VolumeSpec:
         discard=config.discard,
         on_denied_stop=config.on_denied == "stop",
         open_at_boot=config.open_at_boot,
+        vault=None if is_scratch else _place(config, server),
     )
+
+
+def _place(config: VolumeConfig, server: VaultServer | None) -> VaultPlace | None:
+    if server is None or ProviderKind.VAULT not in config.keys:
+        return None
+    wanted = config.vault
+    return VaultPlace(server, wanted.keep, mount=wanted.mount or "", path=wanted.path or "", key=wanted.key)
 
 
 def specs(configuration: Configuration) -> dict[str, VolumeSpec]:
     """Return the specifications of all volumes by name, in the order of the configuration."""
-    return {name: spec(name, config) for name, config in configuration.volumes.items()}
+    server = configuration.vault.server() if configuration.vault else None
+    return {name: spec(name, config, server) for name, config in configuration.volumes.items()}
 
 
 def hints(config: VolumeConfig) -> tuple[str, ...]:

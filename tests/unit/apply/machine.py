@@ -56,6 +56,9 @@ class Source:
     def first_ref(self, volume: str) -> KeyRef:
         return KeyRef(self.provider, f"volward.{volume}", 1)
 
+    def next_ref(self, ref: KeyRef) -> KeyRef:
+        return replace(ref, version=ref.version + 1)
+
     def refs(self, volume: str, *, deadline_seconds: float) -> tuple[KeyRef, ...]:
         return (self.first_ref(volume),) if self.key else ()
 
@@ -251,7 +254,7 @@ class Machine:
         monkeypatch.setattr(marker, "read", lambda node: self.marker_uuid)
         monkeypatch.setattr(audit, "record", self.record)
         monkeypatch.setattr(openings, "write", lambda volume, opening: self.remembered.append(opening))
-        monkeypatch.setattr(Providers, "source", lambda _, kind, spec: self.provider(kind, spec))
+        monkeypatch.setattr(Providers, "source", lambda _, kind, spec, **more: self.provider(kind, spec))
         monkeypatch.setattr(Providers, "opener", lambda _, spec: self.opener)
         monkeypatch.setattr(Providers, "chain_of", lambda _, spec: self.chain(spec))
 

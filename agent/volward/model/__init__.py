@@ -11,6 +11,12 @@ from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 
+from volward.model.vault import VaultKeep as VaultKeep
+from volward.model.vault import VaultLogin as VaultLogin
+from volward.model.vault import VaultLoginMethod as VaultLoginMethod
+from volward.model.vault import VaultPlace as VaultPlace
+from volward.model.vault import VaultServer as VaultServer
+
 MIB = 1024 * 1024
 SUBSYSTEM = "volward"  # of every header that volward makes, beside the label that names the volume
 LUKS2_HEADER_BYTES = 16 * MIB  # what a LUKS2 header with its keyslot area takes
@@ -38,6 +44,7 @@ class ProviderKind(StrEnum):
     TPM2 = "tpm2"
     PROMPT = "prompt"
     RECOVERY = "recovery"
+    VAULT = "vault"
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,7 @@ class VolumeSpec:
     discard: bool = False
     on_denied_stop: bool = False
     open_at_boot: bool = True
+    vault: VaultPlace | None = None  # None where no provider is vault
 
     @property
     def mapping_name(self) -> str:

@@ -1,0 +1,98 @@
+"""A raft cluster of three servers on three loopback addresses: real standby answers, a real change of leader."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.lab.errors import LabError
+from tests.vault.address import Address
+from tests.vault.certificates import Authority
+from tests.vault.configuration import Storage
+from tests.vault.health import Health
+from tests.vault.process import PATIENCE_SECONDS
+from tests.vault.server import Server
+
+HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
+UP = (Health.ACTIVE, Health.STANDBY)
+
+
+class Cluster:
+    """As a context manager: three nodes, unsealed, one of them the leader. All have the same keys and CA."""
+
+    def __init__(self, directory: Path, authority: Authority) -> None:
+        addresses = [Address.free(host) for host in HOSTS]
+        peers = tuple(f"https://{address}" for address in addresses)
+        self.nodes = [
+            Server(
+                directory / f"node-{number}", storage=Storage.RAFT, authority=authority, address=address, peers=peers
+            )
+            for number, address in enumerate(addresses, start=1)
+        ]
+
+    @property
+    def urls(self) -> list[str]:
+        return [node.url for node in self.nodes]
+
+    @property
+    def leader(self) -> Server:
+        """The active node; waited for, when there is none at the moment."""
+        limit = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < limit:
+            for node in self.nodes:
+                if node.health() is Health.ACTIVE:
+                    return node
+            time.sleep(0.05)
+        raise LabError(f"the cluster has no leader; its first node says:\n{self.nodes[0].log[-2000:]}")
+
+    @property
+    def standbys(self) -> list[Server]:
+        return [node for node in self.nodes if node.health() is Health.STANDBY]
+
+    def step_down(self) -> Server:
+        """Let the leader give up its place, wait for the next one, and return that."""
+        before = self.leader
+        before.admin.sys.step_down()
+        limit = time.monotonic() + PATIENCE_SECONDS
+        while (now := self.leader) is before:
+            if time.monotonic() > limit:
+                raise LabError("the cluster chose the same leader again")
+            time.sleep(0.05)
+        return now
+
+    def unseal(self) -> None:
+        """Unseal every node that runs and is sealed."""
+        for node in self.nodes:
+            if node.health() is Health.SEALED:
+                node.unseal(wait_for=UP)
+
+    def close(self) -> None:
+        for node in self.nodes:
+            node.close()
+
+    def __enter__(self) -> Self:
+        try:
+            self._form()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _form(self) -> None:
+        first, *others = self.nodes
+        for node in self.nodes:
+            node.start()
+        first.initialise()
+        first.unseal()
+        for node in others:
+            node.root_token, node.unseal_keys = first.root_token, first.unseal_keys
+            # It has asked the first node to let it in, and is sealed from then on.
+            node.wait_for(Health.SEALED)
+            node.unseal(wait_for=UP)
