@@ -19,7 +19,7 @@ class Health(IntEnum):
     SEALED = 503
 
 
-def ask(address: Address, *, tls: bool, timeout_seconds: float = 5) -> Health:
+def ask(address: Address, *, tls: bool, timeout_seconds: float = 30) -> Health:
     """The state of the server there. Its certificate is not looked at: that is for the tests to judge."""
     connection: http.client.HTTPConnection
     if tls:
