@@ -119,7 +119,7 @@ def test_approle(tls_server: Server, mount: str) -> None:
         put(client, mount, x="2")
     with pytest.raises(InvalidRequest, match="invalid role or secret ID"):
         tls_server.client().auth.approle.login(role.role_id, used)
-    unwrapped = tls_server.client().sys.unwrap(role.wrapped_secret_id())
+    unwrapped = tls_server.client(role.wrapped_secret_id()).sys.unwrap()
     tls_server.client().auth.approle.login(role.role_id, unwrapped["data"]["secret_id"])
 
 
