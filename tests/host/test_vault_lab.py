@@ -24,9 +24,10 @@ request = urllib.request.Request(sys.argv[1], headers={"X-Vault-Token": sys.stdi
 print(urllib.request.urlopen(request, timeout=60, context=context).read().decode())
 """
 CONFIGURATION = """
-storage "file" { path = "/var/lib/vault" }
+storage "raft" { path = "/var/lib/vault" node_id = "guest" }
 listener "tcp" { address = "127.0.0.1:8300" tls_disable = true }
 api_addr = "http://127.0.0.1:8300"
+cluster_addr = "http://127.0.0.1:8301"
 disable_mlock = true
 """
 # It may take a while to load, and to derive keys, in an emulated processor.
@@ -66,4 +67,4 @@ def test_the_server_runs_inside_the_host(host: Host) -> None:
     script = 'export VAULT_ADDR=http://127.0.0.1:8300; "$1" operator unseal "$2" >/dev/null; "$1" status -format=json'
     status = host.sh(script, vault, keys["unseal_keys_b64"][0]).stdout
     assert json.loads(status)["sealed"] is False
-    assert json.loads(status)["storage_type"] == "file"
+    assert json.loads(status)["storage_type"] == "raft"

@@ -10,7 +10,6 @@ from typing import Self
 from tests.lab.errors import LabError
 from tests.vault.address import Address
 from tests.vault.certificates import Authority
-from tests.vault.configuration import Storage
 from tests.vault.health import Health
 from tests.vault.process import PATIENCE_SECONDS
 from tests.vault.server import Server
@@ -26,9 +25,7 @@ class Cluster:
         addresses = [Address.free(host) for host in HOSTS]
         peers = tuple(f"https://{address}" for address in addresses)
         self.nodes = [
-            Server(
-                directory / f"node-{number}", storage=Storage.RAFT, authority=authority, address=address, peers=peers
-            )
+            Server(directory / f"node-{number}", authority=authority, address=address, peers=peers)
             for number, address in enumerate(addresses, start=1)
         ]
 

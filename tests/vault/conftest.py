@@ -41,14 +41,14 @@ def dev_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def tls_server(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[Server]:
-    """A shared server with TLS and file storage."""
+    """A shared server with TLS, its data on the disk."""
     with Server(tmp_path_factory.mktemp("tls"), authority=authority) as server:
         yield server
 
 
 @pytest.fixture
 def server(tmp_path: Path, authority: Authority) -> Iterator[Server]:
-    """A server of the test's own, with TLS and file storage: to be sealed, restarted, killed."""
+    """A server of the test's own, with TLS, its data on the disk: to be sealed, restarted, killed."""
     with Server(tmp_path / "vault", authority=authority) as server:
         yield server
 

@@ -15,11 +15,16 @@ class Health(IntEnum):
     GONE = 0
     ACTIVE = 200
     STANDBY = 429
+    DISASTER_STANDBY = 472
+    PERFORMANCE_STANDBY = 473
+    # A standby that does not reach the leader, as in the moments after a change.
+    LEADERLESS = 474
     UNINITIALISED = 501
     SEALED = 503
+    REMOVED = 530
 
 
-def ask(address: Address, *, tls: bool, timeout_seconds: float = 5) -> Health:
+def ask(address: Address, *, tls: bool, timeout_seconds: float = 30) -> Health:
     """The state of the server there. Its certificate is not looked at: that is for the tests to judge."""
     connection: http.client.HTTPConnection
     if tls:

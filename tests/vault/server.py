@@ -18,7 +18,7 @@ from tests.vault.certificates import Authority, Certificate
 from tests.vault.clients import Clients
 from tests.vault.configuration import DEV_TOKEN, Configuration, Storage, Tls
 from tests.vault.health import Health
-from tests.vault.process import Process
+from tests.vault.process import PATIENCE_SECONDS, Process
 
 
 class Server(Process):
@@ -32,7 +32,7 @@ class Server(Process):
         self,
         directory: Path,
         *,
-        storage: Storage = Storage.FILE,
+        storage: Storage = Storage.RAFT,
         authority: Authority | None = None,
         certificate: Certificate | None = None,
         address: Address | None = None,
@@ -73,7 +73,7 @@ class Server(Process):
         certificate: Certificate | None = None,
         url: str | None = None,
         ca_file: Path | None = None,
-        timeout_seconds: float = 30,
+        timeout_seconds: float = PATIENCE_SECONDS,
     ) -> hvac.Client:
         """A client that trusts the server's CA (or `ca_file`), closed with the server. `url`: through a proxy."""
         return self._clients.make(

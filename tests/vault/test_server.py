@@ -9,7 +9,6 @@ import pytest
 from hvac.exceptions import Forbidden, InvalidPath, InvalidRequest, RateLimitExceeded, VaultDown
 from tests.vault import auth, mounts
 from tests.vault.certificates import Authority
-from tests.vault.configuration import Storage
 from tests.vault.health import Health
 from tests.vault.issuer import Issuer
 from tests.vault.server import Server
@@ -120,7 +119,7 @@ def test_approle(tls_server: Server, mount: str) -> None:
         put(client, mount, x="2")
     with pytest.raises(InvalidRequest, match="invalid role or secret ID"):
         tls_server.client().auth.approle.login(role.role_id, used)
-    unwrapped = tls_server.client().sys.unwrap(role.wrapped_secret_id())
+    unwrapped = tls_server.client(role.wrapped_secret_id()).sys.unwrap()
     tls_server.client().auth.approle.login(role.role_id, unwrapped["data"]["secret_id"])
 
 
@@ -162,11 +161,3 @@ def test_the_audit_log_has_no_secret(server: Server, mount: str) -> None:
     assert ("response", f"{mount}/data/key") in paths
     assert ("request", f"{mount}/data/nothing") in paths
     assert "canary" not in str(server.audited)
-
-
-def test_raft_storage_by_itself(tmp_path: Path, authority: Authority, mount: str) -> None:
-    with Server(tmp_path, storage=Storage.RAFT, authority=authority) as server:
-        mounts.kv(server.admin, mount)
-        put(server.admin, mount, x="kept")
-        server.restart()
-        assert get(server.admin, mount) == {"x": "kept"}

@@ -35,7 +35,7 @@ class Binary:
     def version(self) -> str:
         """What it says it is, such as `Vault v1.21.2`; one built here does not know its commit."""
         first = run([self.path, "version"], timeout_seconds=60).decode().splitlines()[0]
-        return " ".join(first.split()[:2])
+        return " ".join(first.split()[:2]).rstrip(",")
 
     def __str__(self) -> str:
         return f"{self.version} ({self.origin})"
