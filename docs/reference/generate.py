@@ -73,6 +73,7 @@ def configuration() -> str:
         ("credential", "CredentialConfig"),
         ("tpm2", "Tpm2Config"),
         ("recovery", "RecoveryConfig"),
+        ("rotation", "RotationConfig"),
     ):
         lines += ["", f"## `[volumes.NAME.{title}]` *", "", definitions[name].get("description", ""), ""]
         lines += ["| Key | Default | What it is |", "|---|---|---|", *_rows(definitions[name], set())]

@@ -106,7 +106,7 @@ def _where(key: str) -> str:
     """Name the table of a volume that has this key, such as 'pcrs' in [volumes.NAME.tpm2]."""
     tables = [
         f"[volumes.NAME.{name}]"
-        for name in ("cipher", "tpm2", "credential", "recovery")
+        for name in ("cipher", "tpm2", "credential", "recovery", "rotation")
         if key in known_keys(("volumes", "NAME", name))
     ]
     in_store = [kind for kind in KINDS if key in known_keys(("volumes", "NAME", "store", kind))]

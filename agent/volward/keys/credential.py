@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from volward.errors import (
@@ -57,6 +58,10 @@ class CredentialSource:
     def first_ref(self, volume: str) -> KeyRef:
         """Return version 1 of the volume's key."""
         return KeyRef(self.provider, f"volward.{volume}", 1)
+
+    def next_ref(self, ref: KeyRef) -> KeyRef:
+        """Return the ref of a key's successor."""
+        return replace(ref, version=ref.version + 1)
 
     def path(self, ref: KeyRef) -> Path:
         """Return the file of that key."""

@@ -170,6 +170,10 @@ class RecoverySource:
         """Return the ref of the volume's recovery key."""
         return KeyRef(self.provider, f"{volume}.recovery", 1)
 
+    def next_ref(self, ref: KeyRef) -> KeyRef:
+        """Return the same ref: what a person holds has no versions."""
+        return ref
+
     def refs(self, volume: str, *, deadline_seconds: float = 0.0) -> tuple[KeyRef, ...]:  # noqa: ARG002
         """Return one ref: a recovery key may always be typed."""
         return (self.first_ref(volume),)

@@ -57,6 +57,13 @@ class KeySource(Protocol):
         """Return the ref under which the volume's first key is created."""
         ...
 
+    def next_ref(self, ref: KeyRef) -> KeyRef:
+        """Return the ref under which the successor of a key is created: the same name, the next version.
+
+        Of keys that a person types there is one name and one version: their only ref.
+        """
+        ...
+
     def refs(self, volume: str, *, deadline_seconds: float) -> tuple[KeyRef, ...]:
         """Return the volume's keys in the store, newest first, by name alone: no secret is read.
 

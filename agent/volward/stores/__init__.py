@@ -8,6 +8,7 @@ from volward.model import (
     CipherProfile,
     FileSystem,
     RecoveryProfile,
+    RotationProfile,
     StoreKind,
     VolumeSpec,
 )
@@ -68,6 +69,10 @@ def spec(name: str, config: VolumeConfig) -> VolumeSpec:
             memory_kib=config.recovery.memory // _KIB,
             iterations=config.recovery.iterations,
             lanes=config.recovery.lanes,
+        ),
+        rotation=RotationProfile(
+            max_age_seconds=config.rotation.max_age,
+            grace_seconds=config.rotation.grace,
         ),
         tpm2_pcrs=config.tpm2.pcrs,
         credential_seal=config.credential.seal,
