@@ -57,6 +57,7 @@ bench: $(VENV)/installed lab ## The speeds that volward claims, each a compariso
 	$(BIN)/python tests/bench/help.py
 	$(BIN)/python tests/bench/status.py
 	$(BIN)/python tests/bench/open.py
+	$(BIN)/python tests/bench/rotate.py
 
 .PHONY: tools
 tools: ## Install what the tests and the virtual host need from Debian (apt; root)

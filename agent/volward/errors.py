@@ -476,6 +476,17 @@ class UnsafeStoreError(VolwardError):
     exit_status = ExitStatus.CONFIGURATION
 
 
+class NotEnrolledError(VolwardError):
+    """A key was to be rotated that the header does not have.
+
+    Rotation replaces a key that is enrolled and that a token of volward describes. `volward status VOLUME` lists
+    the keyslots with what opens them; `volward apply` enrols what the configuration lists.
+    """
+
+    code = "VW0412"
+    exit_status = ExitStatus.CONFIGURATION
+
+
 # --- operations -----------------------------------------------------------------------------------------
 
 
@@ -531,6 +542,17 @@ class UnknownOperationError(VolwardError):
 
     code = "VW0504"
     exit_status = ExitStatus.NOT_FOUND
+
+
+class NoWayBackError(VolwardError):
+    """An operation cannot be given up any more, only finished.
+
+    A rotation that has begun to remove the old keyslot would leave the volume with fewer keys than before if the
+    new one went as well. `volward resume OPERATION` ends it; the new key opens the volume.
+    """
+
+    code = "VW0506"
+    exit_status = ExitStatus.WOULD_DESTROY
 
 
 class BugError(VolwardError):

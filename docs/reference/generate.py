@@ -74,6 +74,7 @@ def configuration() -> str:
         ("tpm2", "Tpm2Config"),
         ("recovery", "RecoveryConfig"),
         ("vault", "VaultKeyConfig"),
+        ("rotation", "RotationConfig"),
     ):
         lines += ["", f"## `[volumes.NAME.{title}]` *", "", definitions[name].get("description", ""), ""]
         lines += ["| Key | Default | What it is |", "|---|---|---|", *_rows(definitions[name], set())]

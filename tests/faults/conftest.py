@@ -7,6 +7,8 @@ from collections.abc import Generator, Iterator
 
 import pytest
 from tests.faults.cuts import Cut, Power
+from tests.faults.rotation_batch import Rotations
+from tests.faults.rotation_cuts import RotationCut
 from tests.faults.session import Cuts
 from tests.lab.image import Image
 from tests.lab.machine import Snapshot
@@ -18,13 +20,21 @@ COUNTS = pytest.StashKey[Counter[tuple[Power, bool]]]()
 @pytest.fixture(scope="session")
 def cuts(lab_snapshot: tuple[Image, Snapshot], request: pytest.FixtureRequest) -> Iterator[Cuts]:
     """The outcomes of the cuts whose tests were selected."""
-    yield Cuts(lab_snapshot, [cut for item in request.session.items if (cut := _cut(item)) is not None])
+    found = [_cut(item) for item in request.session.items]
+    yield Cuts(lab_snapshot, [cut for cut in found if isinstance(cut, Cut)])
 
 
-def _cut(item: pytest.Item) -> Cut | None:
+@pytest.fixture(scope="session")
+def rotations(lab_snapshot: tuple[Image, Snapshot], request: pytest.FixtureRequest) -> Iterator[Rotations]:
+    """The outcomes of the cut rotations whose tests were selected."""
+    found = [_cut(item) for item in request.session.items]
+    yield Rotations(lab_snapshot, [cut for cut in found if isinstance(cut, RotationCut)])
+
+
+def _cut(item: pytest.Item) -> Cut | RotationCut | None:
     callspec = getattr(item, "callspec", None)
     cut = callspec.params.get("cut") if callspec else None
-    return cut if isinstance(cut, Cut) else None
+    return cut if isinstance(cut, Cut | RotationCut) else None
 
 
 def pytest_configure(config: pytest.Config) -> None:

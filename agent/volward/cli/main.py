@@ -37,6 +37,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "close": ("volward.cli.close:close", "Unmount and close volumes; name what still uses them."),
     },
     "Keys": {
+        "rotate": ("volward.cli.rotate:rotate", "Give volumes a new key; retire the old one."),
         "key": ("volward.cli.key:key", "Export and test the keys of volumes."),
         "recovery": ("volward.cli.recovery:recovery", "Make, confirm and test recovery keys."),
         "vault": ("volward.cli.vault:vault", "Print what a Vault server has to allow this host."),

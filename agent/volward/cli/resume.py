@@ -26,6 +26,11 @@ def resume(ctx: click.Context, operation: str, recovery_fd: int | None) -> int:
         from volward.cli.recovery import enrol
 
         return int(ctx.invoke(enrol, volume=record.volume, recovery_fd=recovery_fd))
+    if record.verb == journal.ROTATE:
+        from volward.cli.rotate import rotate
+
+        options = {"due": False, "at_once": False, "provider": None, "only_plan": False, "as_json": False, "yes": True}
+        return int(ctx.invoke(rotate, volumes=(record.volume,), recovery_fd=recovery_fd, **options))
     from volward.cli.apply import apply
 
     wanted = {"volumes": (record.volume,), "yes": True, "recovery_fd": recovery_fd}
@@ -39,14 +44,20 @@ def abort(context: Context, operation: str) -> int:
     """Give OPERATION up: nothing of it is done any more.
 
     Of a provisioning nothing is undone: a device that it had begun to format is no longer pinned and counts as
-    foreign, and the key that it created stays. An enrolment's keyslot that nobody has a key to is removed.
+    foreign, and the key that it created stays. An enrolment's keyslot that nobody has a key to is removed. Of a
+    rotation the new keyslot is removed and the old key is current again, unless that has begun to go.
     """
     demand_root("abort")
     from volward import journal, lock
     from volward.os_errors import explained
 
     record = _unfinished(operation)
-    if record.announced and record.verb != journal.PROVISION:
+    if record.verb == journal.ROTATE:
+        from volward.operations.unrotate import give_up as take_back
+
+        for action in take_back(context.spec(record.volume), record, deadline_seconds=60.0):
+            context.print(f"{record.volume}: {action.what}: done")
+    elif record.announced and record.verb != journal.PROVISION:
         from volward.operations.enrolment import give_up
 
         removed = give_up(context.spec(record.volume), record, deadline_seconds=60.0)

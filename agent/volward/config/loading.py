@@ -15,7 +15,7 @@ from volward.config.volume import Common, Configuration, VolumeConfig
 
 DEFAULT_ROOT = Path("/etc/volward")
 # Settings that have no meaning for a scratch volume are not handed down to it from [defaults].
-_NOT_FOR_SCRATCH = ("keys", "tpm2", "credential", "recovery", "vault", "on_denied")
+_NOT_FOR_SCRATCH = ("keys", "tpm2", "credential", "recovery", "vault", "rotation", "on_denied")
 # Stands in for a required setting that is wrong, so that the other settings are examined all the same.
 _STAND_IN: Mapping[str, object] = {"device": "/dev/disk/by-id/stand-in", "store": "directory"}
 

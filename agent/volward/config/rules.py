@@ -18,7 +18,7 @@ Check = Callable[["Subject"], Iterator[Found]]
 
 # A LUKS2 header takes 16 MiB; the file systems need the rest.
 MINIMUM_BYTES = {FileSystem.EXT4: 64 * MIB, FileSystem.XFS: 320 * MIB, FileSystem.SWAP: 32 * MIB}
-_KEYLESS = ("keys", "tpm2", "credential", "recovery", "vault", "on_denied")
+_KEYLESS = ("keys", "tpm2", "credential", "recovery", "vault", "rotation", "on_denied")
 
 
 @dataclass(frozen=True)

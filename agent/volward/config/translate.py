@@ -108,7 +108,7 @@ def _where(key: str) -> str:
     """Name the table of a volume that has this key, such as 'pcrs' in [volumes.NAME.tpm2]."""
     tables = [
         f"[volumes.NAME.{name}]"
-        for name in ("cipher", "tpm2", "credential", "recovery", "vault")
+        for name in ("cipher", "tpm2", "credential", "recovery", "vault", "rotation")
         if key in known_keys(("volumes", "NAME", name))
     ]
     tables += [f"[{'.'.join(table)}]" for table in (("vault",), ("vault", "login")) if key in known_keys(table)]

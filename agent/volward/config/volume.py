@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt, WithJsonSchema
 
-from volward.config import size, values
+from volward.config import duration, size, values
 from volward.config.store import KINDS, Settings, Store
 from volward.config.values import BackingDevice
 from volward.config.vault import VaultConfig, VaultKeyConfig
@@ -18,6 +18,11 @@ Size = Annotated[
     int,
     BeforeValidator(size.parse),
     WithJsonSchema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?[KMGT]iB$"}),
+]
+Duration = Annotated[
+    int,
+    BeforeValidator(duration.parse),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]+ ?(hour|day|week)s?$"}),
 ]
 MountPoint = Annotated[
     Path, BeforeValidator(values.parse_mount_point), WithJsonSchema({"type": "string", "pattern": "^/"})
@@ -94,6 +99,22 @@ class RecoveryConfig(Settings):
     lanes: StrictInt = Field(4, ge=1, le=4, description="Parallel lanes, 1 to 4.")
 
 
+class RotationConfig(Settings):
+    """When the timer makes a new unlocking key (`volward rotate --due`), and how long the old one stays."""
+
+    max_age: Duration = Field(
+        90 * duration.DAY_SECONDS,
+        description="The age at which a key gets a successor, in hours, days or weeks. Of a key that a person types, "
+        "volward only says that it is old.",
+        json_schema_extra={"default": "90 days"},
+    )
+    grace: Duration = Field(
+        30 * duration.DAY_SECONDS,
+        description="How long a retired key still opens the volume. Header backups made before need it.",
+        json_schema_extra={"default": "30 days"},
+    )
+
+
 class Common(Settings):
     """What `[defaults]` can set for all volumes and each volume for itself."""
 
@@ -119,6 +140,7 @@ class Common(Settings):
     credential: CredentialConfig = CredentialConfig()
     recovery: RecoveryConfig = RecoveryConfig()
     vault: VaultKeyConfig = VaultKeyConfig()
+    rotation: RotationConfig = RotationConfig()
 
 
 class VolumeConfig(Common):

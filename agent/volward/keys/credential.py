@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from volward.errors import (
@@ -59,8 +60,8 @@ class CredentialSource:
         return KeyRef(self.provider, f"volward.{volume}", 1)
 
     def next_ref(self, ref: KeyRef) -> KeyRef:
-        """Return the version after ``ref``."""
-        return KeyRef(self.provider, ref.name, ref.version + 1)
+        """Return the ref of a key's successor."""
+        return replace(ref, version=ref.version + 1)
 
     def path(self, ref: KeyRef) -> Path:
         """Return the file of that key."""

@@ -68,7 +68,10 @@ class KeySource(Protocol):
         ...
 
     def next_ref(self, ref: KeyRef) -> KeyRef:
-        """Return the ref under which the key after ``ref`` is created; of a typed key its only ref."""
+        """Return the ref under which the successor of a key is created: the same name, the next version.
+
+        Of keys that a person types there is one name and one version: their only ref.
+        """
         ...
 
     def refs(self, volume: str, *, deadline_seconds: float) -> tuple[KeyRef, ...]:

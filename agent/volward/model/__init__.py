@@ -78,6 +78,17 @@ class RecoveryProfile:
     lanes: int = 4
 
 
+DAY_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True)
+class RotationProfile:
+    """When `volward rotate --due` makes a new key, and how long it keeps the old one beside it."""
+
+    max_age_seconds: int = 90 * DAY_SECONDS
+    grace_seconds: int = 30 * DAY_SECONDS
+
+
 @dataclass(frozen=True)
 class VolumeSpec:
     """One volume as the configuration wants it."""
@@ -95,6 +106,7 @@ class VolumeSpec:
     providers: tuple[ProviderKind, ...]
     cipher: CipherProfile = CipherProfile()
     recovery: RecoveryProfile = RecoveryProfile()
+    rotation: RotationProfile = RotationProfile()
     tpm2_pcrs: tuple[int, ...] = (7,)
     credential_seal: str = "auto"  # auto | host | host+tpm2 | tpm2
     discard: bool = False
@@ -300,6 +312,11 @@ class Token:
         return str(own.get("provider", "")) if self.type == "volward" and isinstance(own, ReadOnlyMapping) else ""
 
     @property
+    def opened_by(self) -> str:
+        """The provider that opens the keyslot; also where a token of systemd's is parked in one of volward's."""
+        return "tpm2" if self.type in ("systemd-tpm2", "volward-parked") else self.provider
+
+    @property
     def confirmed_recovery(self) -> bool:
         """The keyslot's recovery key is with its owner (shown and typed back, or handed to an escrow)."""
         own = self.fields.get("volward")
@@ -478,6 +495,17 @@ class Step(StrEnum):
     MOUNT = "mount"
     SWAP_ON = "swap-on"
     PREPARE_STORE = "prepare-store"
+    # Of a rotation, in its order; the last three give one up.
+    REVOKE_KEYSLOT = "revoke-keyslot"
+    CREATE_SUCCESSOR = "create-successor"
+    ENROL_SUCCESSOR = "enrol-successor"
+    DESCRIBE_SUCCESSOR = "describe-successor"
+    PARK_TOKEN = "park-token"  # noqa: S105 (a LUKS2 token, not a password)
+    REENROL_TPM2 = "reenrol-tpm2"
+    RETIRE_KEYSLOT = "retire-keyslot"
+    REINSTATE_KEYSLOT = "reinstate-keyslot"
+    DROP_SUCCESSOR = "drop-successor"
+    UNPARK_TOKEN = "unpark-token"  # noqa: S105
 
 
 @dataclass(frozen=True)
@@ -487,7 +515,7 @@ class Action:
     reason: str  # why it is needed
     destructive: bool = False
     provider: ProviderKind | None = None  # whose key, where a step is about one
-    keyslot: int | None = None  # the keyslot that is removed
+    keyslot: int | None = None  # the keyslot that is removed, retired or reinstated
 
     @property
     def name(self) -> str:
@@ -509,6 +537,50 @@ class Plan:
     @property
     def destructive(self) -> bool:
         return any(action.destructive for action in self.actions)
+
+
+class Fate(StrEnum):
+    """What a rotation does to a keyslot."""
+
+    NEW = "new"
+    STAYS = "stays"
+    RETIRED = "retired"  # opens until its grace is over
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True)
+class KeyslotFate:
+    """One line of a rotation's plan; ``until`` is when a retired keyslot may be removed, in seconds since the epoch."""
+
+    keyslot: int
+    opened_by: str
+    fate: Fate
+    until: int | None = None
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """What a rotation is about, as it is journaled before its first step. No secret.
+
+    ``successor_*`` say where a stored key is going to be; a key that a person holds has none of them.
+    """
+
+    provider: ProviderKind | None  # whose key gets a successor; None: only keyslots are removed
+    old: tuple[int, ...] = ()  # keyslots of the present key
+    revoked: tuple[int, ...] = ()  # keyslots whose grace is over
+    at_once: bool = False  # the old keyslots are removed, not retired
+    begun_at: int = 0  # seconds since the epoch; a keyslot that was filled later is none of the old ones
+    successor_name: str = ""
+    successor_version: int = 0
+    successor_details: ReadOnlyMapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+
+
+@dataclass(frozen=True)
+class RotationPlan(Plan):
+    """A plan that also says what becomes of each keyslot."""
+
+    fates: tuple[KeyslotFate, ...] = ()
+    rotation: Rotation | None = None
 
 
 @dataclass(frozen=True)

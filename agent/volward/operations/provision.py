@@ -14,6 +14,7 @@ from volward import journal, lock
 from volward.apply import RecoveryDelivery, Work, apply
 from volward.errors import ConfirmationError, IdentityError, VerificationError, VolwardError
 from volward.host import boot, systemd
+from volward.keys.ages import stored_kinds
 from volward.keys.providers import Providers
 from volward.model import Action, Identity, Step, VolumeSpec
 from volward.observe import observe
@@ -90,14 +91,25 @@ def _recorded(outcomes: dict[str, Outcome], *names: str) -> Iterator[None]:
 
 
 def _have_systemd_read(running: Sequence["_Running"]) -> None:
-    """One reload for a whole pass; enabling the boot unit includes one."""
+    """One reload for a whole pass; enabling a unit includes one."""
     unit = boot.unit()
     at_boot = any(one.spec.open_at_boot for one in running)
+    reloaded = False
     if at_boot and not (unit.current and boot.enabled()):
         unit.write()
         boot.enable()
-    elif any(one.wrote_units for one in running):
+        reloaded = True
+    if any(stored_kinds(one.spec) for one in running) and not _rotates_by_itself():
+        for each in boot.rotation_units():
+            each.write()
+        boot.enable([boot.ROTATING_TIMER], now=True)
+        reloaded = True
+    if not reloaded and any(one.wrote_units for one in running):
         systemd.reload()
+
+
+def _rotates_by_itself() -> bool:
+    return boot.enabled(boot.ROTATING_TIMER) and all(unit.current for unit in boot.rotation_units())
 
 
 class _Running:

@@ -3,6 +3,7 @@
 Needs no secret and takes no lock, so that it answers while another volward works.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -96,6 +97,7 @@ def _complete(looked: _Looked, tables: _Tables, running: Running | None) -> Seen
     return SeenVolume(
         spec=spec,
         seen=seen,
+        at=time.time(),
         pin_error=looked.pin_error,
         operations=looked.operations,
         operations_error=looked.operations_error,

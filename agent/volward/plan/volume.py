@@ -143,7 +143,7 @@ def _enrolling(spec: VolumeSpec, seen: Observation, owned: Ownership, *, can_han
         )  # fmt: skip
     for provider in spec.providers:
         if provider is ProviderKind.TPM2:
-            if not _has_token(header, "systemd-tpm2") or _was_cut(seen, f"{Step.ENROL_TPM2}:{provider}"):
+            if not _opens(header, provider) or _was_cut(seen, f"{Step.ENROL_TPM2}:{provider}"):
                 pcrs = "+".join(map(str, spec.tpm2_pcrs))
                 actions.append(
                     Action(Step.ENROL_TPM2, f"enrol the TPM (PCR {pcrs})", "the volume lists tpm2", provider=provider)
@@ -193,8 +193,8 @@ def _described(header: Header | None, provider: ProviderKind) -> bool:
     return header is not None and any(token.provider == provider and token.keyslots for token in header.tokens)
 
 
-def _has_token(header: Header | None, kind: str) -> bool:
-    return header is not None and any(token.type == kind and token.keyslots for token in header.tokens)
+def _opens(header: Header | None, provider: ProviderKind) -> bool:
+    return header is not None and any(token.opened_by == provider and token.keyslots for token in header.tokens)
 
 
 # --- mapping and file system -----------------------------------------------------------------------------

@@ -6,7 +6,10 @@ The words are published (docs/reference/status.md and status.schema.json): monit
 from dataclasses import dataclass
 from enum import StrEnum
 
+from volward.journal import ROTATE
+from volward.keys.ages import days
 from volward.model import CopyState, MappingState, MountPointState, MountUnitState, Presence, StoreKind
+from volward.report import key_ages
 from volward.report.amount import size
 from volward.report.volume import SeenVolume
 
@@ -56,7 +59,7 @@ class Condition:
 def judge(one: SeenVolume) -> Condition:
     """Say how a volume is."""
     state, why = _state(one)
-    remarks = [*why, *_device(one), *_header(one), *_in_use(one), *_history(one), *_unreadable(one)]
+    remarks = [*why, *_device(one), *_header(one), *_keys(one), *_in_use(one), *_history(one), *_unreadable(one)]
     if state is State.OK and any(remark.problem for remark in remarks):
         state = State.DEGRADED
     return Condition(state, tuple(remarks))
@@ -210,13 +213,30 @@ def _header(one: SeenVolume) -> list[Remark]:
     if not any(keyslot.opens_data for keyslot in header.keyslots):
         lost = "If it is open now, copy the data away before it is closed: nothing opens it again."
         found.append(Remark("No keyslot opens the data.", lost))
-    enrolled = {"tpm2" if t.type == "systemd-tpm2" else t.provider for t in header.tokens if t.keyslots}
+    enrolled = {token.opened_by for token in header.tokens if token.keyslots}
     missing = [str(provider) for provider in spec.providers if provider not in enrolled]
     if missing:
         found.append(Remark(f"No key of {', '.join(missing)} is enrolled.", f"`volward apply {spec.name}` enrols it."))
     if not one.seen.recovery_confirmed:
         enrol = f"`volward recovery enrol {spec.name}` makes one."
         found.append(Remark("It has no confirmed recovery key.", enrol, problem=False))
+    return found
+
+
+def _keys(one: SeenVolume) -> list[Remark]:
+    """Keys that are too old. A timer sees to them once a day, so that only a late one is a problem."""
+    found = []
+    for key in key_ages.keys(one):
+        if not key.overdue_seconds or key.created is None:
+            continue
+        old = days(int(one.at) - key.created)
+        allowed = days(one.spec.rotation.max_age_seconds)
+        how = "" if key.by_timer else f" --provider {key.provider}"
+        mend = f"`volward rotate{how} {one.spec.name}` makes a new one."
+        if key.by_timer:
+            mend += " The timer does it once a day: `systemctl status volward-rotate.timer`."
+        late = key.by_timer and key.overdue_seconds > key_ages.PATIENCE_SECONDS
+        found.append(Remark(f"The key of {key.provider} is {old} old, {allowed} are allowed.", mend, problem=late))
     return found
 
 
@@ -283,7 +303,9 @@ def _history(one: SeenVolume) -> list[Remark]:
         where = f"in the step {record.step_begun}" if record.step_begun else "between two steps"
         again = f"`volward resume {record.operation}` goes on, `volward abort {record.operation}` gives it up."
         found.append(Remark(f"The operation {record.operation} was cut {where}.", again))
-        for number in one.seen.header.orphans(record.announced) if one.seen.header else ():
+        if one.seen.header is None or record.verb == ROTATE:  # its key may be in its store already
+            continue
+        for number in one.seen.header.orphans(record.announced):
             mend = f"`volward apply {one.spec.name}` removes it, once another keyslot was shown to open."
             found.append(Remark(f"Keyslot {number} was left by an enrolment that was cut.", mend))
     return found

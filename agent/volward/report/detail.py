@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 from volward.model import Header, Identity, MappingState, MountPointState, Presence, StoreKind
-from volward.report import keyslots
+from volward.report import key_ages, keyslots
 from volward.report.amount import count, size
 from volward.report.condition import Condition
 from volward.report.status import remark_lines
@@ -26,6 +26,7 @@ def lines(one: SeenVolume, condition: Condition) -> Iterator[str]:
         ("header", _header(one)),
         ("keyslots", _keyslots(one.seen.header)),
         ("tokens", _tokens(one.seen.header)),
+        ("keys", key_ages.lines(one)),
         ("mapping", _mapping(one)),
         ("mount", _mount(one)),
         ("i/o", _io(one)),

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from volward.model import Device, Header, Keyslot, MappingState, Presence, StoreKind
-from volward.report import keyslots
+from volward.report import key_ages, keyslots
 from volward.report.condition import Condition, Remark
 from volward.report.status import Judged
 from volward.report.volume import SeenVolume
@@ -31,6 +31,7 @@ def _volume(one: SeenVolume, condition: Condition) -> dict[str, object]:
         "device": _device(one),
         "pin": _pin(one),
         "header": _header(one),
+        "rotation": key_ages.as_json(one),
         "mapping": _mapping(one),
         "mount": _mount(one),
         "consumers": [{"name": each.name, "running": _yes_no_unknown(each.runs)} for each in one.consumers],

@@ -34,6 +34,7 @@ class SeenVolume:
     io: IoCounters | None = None
     space: Space | None = None
     consumers: tuple[Consumer, ...] = ()
+    at: float = 0.0  # when it was looked at, seconds since the epoch
     opening: Opening | None = None  # of this very mapping, or the last failure of a closed volume
 
     @property

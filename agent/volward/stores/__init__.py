@@ -9,6 +9,7 @@ from volward.model import (
     FileSystem,
     ProviderKind,
     RecoveryProfile,
+    RotationProfile,
     StoreKind,
     VaultPlace,
     VaultServer,
@@ -71,6 +72,10 @@ def spec(name: str, config: VolumeConfig, server: VaultServer | None = None) -> 
             memory_kib=config.recovery.memory // _KIB,
             iterations=config.recovery.iterations,
             lanes=config.recovery.lanes,
+        ),
+        rotation=RotationProfile(
+            max_age_seconds=config.rotation.max_age,
+            grace_seconds=config.rotation.grace,
         ),
         tpm2_pcrs=config.tpm2.pcrs,
         credential_seal=config.credential.seal,

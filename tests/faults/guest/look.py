@@ -43,6 +43,7 @@ def _look(spec: VolumeSpec, escrow: list[bytes], records: Sequence[journal.Recor
         "credential": hashlib.sha256(credential.read_bytes()).hexdigest() if credential.exists() else None,
         "header": _header(spec.device),
         "opened_by": [],
+        "stored": {},  # by version: the keyslots that the key in the store opens
         "recovery_opens": [],
         "journal": [
             {"steps_begun": r.steps_begun, "steps_done": r.steps_done, "outcome": r.outcome, "verb": r.verb}
@@ -57,6 +58,12 @@ def _look(spec: VolumeSpec, escrow: list[bytes], records: Sequence[journal.Recor
         with source.read(ref) as key:
             fast = [n for n in slots if n not in _argon2(seen["header"])]
             seen["opened_by"] = [n for n in fast if _opens(spec.device, key, n)]
+        seen["stored"]["1"] = seen["opened_by"]
+    for later in reversed(source.refs(spec.name)):
+        if later.version > 1:
+            with source.read(later) as key:
+                fast = [n for n in slots if n not in _argon2(seen["header"])]
+                seen["stored"][str(later.version)] = [n for n in fast if _opens(spec.device, key, n)]
     for text in escrow:
         with SecretBytes(text) as key:
             seen["recovery_opens"] += [n for n in _argon2(seen["header"]) if _opens(spec.device, key, n)]
@@ -86,7 +93,18 @@ def _header(device: Path) -> dict[str, Any] | None:
         "uuid": uuid.stdout.strip(),
         "digest": dump["digests"]["0"]["digest"],
         "keyslots": {number: one["kdf"] for number, one in dump["keyslots"].items()},
-        "tokens": [{"type": t["type"], "keyslots": t["keyslots"]} for t in dump["tokens"].values()],
+        "tokens": [_token(token) for token in dump["tokens"].values()],
+    }
+
+
+def _token(token: dict[str, Any]) -> dict[str, Any]:
+    own = token.get("volward", {})
+    return {
+        "type": token["type"],
+        "keyslots": token["keyslots"],
+        "provider": own.get("provider"),
+        "version": own.get("key_version"),
+        "retired": own.get("retired"),
     }
 
 

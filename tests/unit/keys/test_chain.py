@@ -73,7 +73,7 @@ class Source:
         return KeyRef(self.provider, f"volward.{volume}", 1)
 
     def next_ref(self, ref: KeyRef) -> KeyRef:
-        return ref
+        raise AssertionError("opening makes no successor")
 
     def refs(self, volume: str, *, deadline_seconds: float) -> tuple[KeyRef, ...]:
         if self.listing:

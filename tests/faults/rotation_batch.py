@@ -1,0 +1,167 @@
+"""Many rotations on one host, each cut at a point of its own, then resumed, run again or given up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.faults.batch import GUEST, PYTHON
+from tests.faults.cuts import Power
+from tests.faults.rotation_cuts import End, RotationCut
+from tests.lab import coverage
+from tests.lab.host import MIB, Host
+from tests.lab.image import Image
+from tests.lab.machine import Snapshot
+from tests.lab.ssh import Result
+
+FILES = "/srv/files"
+ESCROW = "/var/lib/escrow/keys"
+FINISH = f"""
+operation=$(ls /var/lib/volward/journal | sed -n "s/^\\(rotate-$1-[0-9a-f]*\\)\\.journal$/\\1/p")
+[ -n "$operation" ] || {{ echo "nothing is unfinished"; exit 0; }}
+case $2 in
+    resume) volward resume "$operation" --recovery-fd 3 3>>{ESCROW} ;;
+    again) volward rotate "$1" --yes --recovery-fd 3 3>>{ESCROW} ;;
+    abort) volward abort "$operation" ;;
+esac
+"""
+
+
+@dataclass
+class Outcome:
+    """What was seen of one volume: before the rotation, right after its cut, and when it was ended."""
+
+    cut: RotationCut
+    volume: str
+    reached: str = "not run"
+    begun: dict[str, Any] = field(default_factory=dict)
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+    ended: Result | None = None
+    finished: Result | None = None  # when it could not be given up any more
+    opened: Result | None = None
+
+
+class RotationBatch:
+    """The cuts of one host."""
+
+    def __init__(self, host: Host, cuts: Sequence[RotationCut]) -> None:
+        self.host = host
+        self.power = cuts[0].power
+        self.outcomes = [Outcome(cut, f"v{number}") for number, cut in enumerate(cuts)]
+        self.volumes = [outcome.volume for outcome in self.outcomes]
+        host.state_disk("/var/lib/escrow")
+        self._files = host.disk("FILES", (128 + 66 * len(cuts)) * MIB)
+        host.sh('mkfs.ext4 -q "$1"', self._files.link)
+        self._mount_files()
+        host.put("/etc/volward/volward.toml", "".join(map(_configuration, self.outcomes)))
+        host.sh("mkdir -p /var/lib/escrow; sync")
+
+    def run(self) -> None:
+        """Provision, cut, look, end, look."""
+        plain = [o.volume for o in self.outcomes if not o.cut.recovery]
+        escrowed = [o.volume for o in self.outcomes if o.cut.recovery]
+        if plain:
+            self.host.sh('volward apply --yes --no-recovery "$@"', *plain, timeout=3000)
+        if escrowed:
+            self.host.sh(f'volward apply --yes "$@" --recovery-fd 3 3>>{ESCROW}', *escrowed, timeout=3000)
+        self.host.sh('for name; do echo "of $name" >"/srv/volward/$name/canary"; done; sync', *self.volumes)
+        self._look("begun")
+        said = self._python("cut.py", self._order())
+        for outcome in self.outcomes:
+            outcome.reached = said[outcome.volume]
+        if self.power is Power.CUT:
+            self.host.power_cut()
+            self.host.power_on(cold=False)
+            self._mount_files()
+        self._look("before")
+        for outcome in self.outcomes:
+            self._end(outcome)
+        self._look("after", keys=ESCROW)
+
+    def _end(self, outcome: Outcome) -> None:
+        name, end = outcome.volume, outcome.cut.end
+        outcome.ended = self.host.sh(FINISH, name, str(end), ok=None, timeout=600)
+        if end is End.ABORT and outcome.cut.no_way_back and outcome.ended.status:
+            outcome.finished = self.host.sh(FINISH, name, str(End.RESUME), ok=None, timeout=600)
+        outcome.opened = self.host.sh('volward open "$1" && cat "/srv/volward/$1/canary"', name, ok=None, timeout=600)
+
+    def _order(self) -> dict[str, Any]:
+        return {
+            "verb": "rotate",
+            "stop": self.power is Power.CUT,
+            "at_once": 2,
+            "recovery": ESCROW,
+            "cuts": [
+                {
+                    "volume": o.volume,
+                    "step": o.cut.step,
+                    "point": o.cut.point,
+                    "provider": o.cut.key.provider,
+                    "now": o.cut.key.at_once,
+                    "recovery": True,
+                }
+                for o in self.outcomes
+            ],
+        }
+
+    def _look(self, which: str, *, keys: str | None = None) -> None:
+        for volume, facts in self._python("look.py", {"volumes": self.volumes, "keys": keys}).items():
+            setattr(self.outcomes[self.volumes.index(volume)], which, facts)
+
+    def _python(self, script: str, order: object) -> Any:
+        source = (GUEST / script).read_text()
+        return json.loads(self.host.run(PYTHON, "-c", source, input=json.dumps(order), timeout=3000).stdout)
+
+    def _mount_files(self) -> None:
+        self.host.sh('mkdir -p "$2"; mountpoint -q "$2" || mount "$1" "$2"', self._files.link, FILES)
+
+
+class Rotations:
+    """Runs the batch of one kind of power when the first of its cuts is asked for."""
+
+    def __init__(self, snapshot: tuple[Image, Snapshot], wanted: list[RotationCut]) -> None:
+        self._snapshot = snapshot
+        self._wanted = wanted
+        self._outcomes: dict[RotationCut, Outcome] = {}
+
+    def outcome(self, cut: RotationCut) -> Outcome:
+        """Return what was seen. Raises what the batch raised, once; then its cuts count as not run."""
+        if cut not in self._outcomes:
+            cuts = [one for one in self._wanted if one.power is cut.power]
+            self._outcomes |= {one: Outcome(one, "") for one in cuts}
+            self._run(cuts)
+        return self._outcomes[cut]
+
+    def _run(self, cuts: list[RotationCut]) -> None:
+        host = Host(*self._snapshot)
+        try:
+            if coverage.is_wanted():
+                host.on_restore.append(coverage.enable)
+                coverage.enable(host)
+            batch = RotationBatch(host, cuts)
+            batch.run()
+            self._outcomes |= {one.cut: one for one in batch.outcomes}
+            if coverage.is_wanted():
+                coverage.collect(host)
+        finally:
+            host.close()
+
+
+def _configuration(outcome: Outcome) -> str:
+    name = outcome.volume
+    keys = '["credential", "tpm2"]' if outcome.cut.key.provider == "tpm2" else '["credential"]'
+    return f"""
+[volumes.{name}]
+device = "file:{FILES}/{name}.img"
+size = "64 MiB"
+store = "directory"
+mount_point = "/srv/volward/{name}"
+keys = {keys}
+[volumes.{name}.credential]
+seal = "host"
+[volumes.{name}.recovery]
+memory = "64 MiB"
+"""

@@ -1,0 +1,128 @@
+"""The table of cuts of a rotation: every step of the journal, for each kind of key, and how it is ended afterwards.
+
+A cut is at one of the three points of tests/faults/cuts.py, or between two writes of one step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.faults.cuts import POINTS, Power
+
+if TYPE_CHECKING:
+    from _pytest.mark.structures import ParameterSet
+
+
+class Key(StrEnum):
+    """Whose key is rotated, and whether the old one goes at once."""
+
+    CREDENTIAL = "credential"
+    CREDENTIAL_NOW = "credential-now"
+    TPM2 = "tpm2"
+    RECOVERY = "recovery"
+
+    @property
+    def provider(self) -> str:
+        return self.value.partition("-")[0]
+
+    @property
+    def at_once(self) -> bool:
+        return self in (Key.CREDENTIAL_NOW, Key.TPM2)
+
+
+class End(StrEnum):
+    """How the unfinished rotation is ended."""
+
+    RESUME = "resume"
+    AGAIN = "again"  # by `volward rotate`
+    ABORT = "abort"
+
+
+# The old keyslot is 0 for a credential and 1 for the second key of a volume (TPM or recovery).
+STEPS = {
+    Key.CREDENTIAL: (
+        "create-successor:credential",
+        "enrol-successor:credential",
+        "describe-successor:credential",
+        "retire-keyslot:0",
+    ),
+    Key.CREDENTIAL_NOW: ("revoke-keyslot:0",),
+    Key.TPM2: ("park-token:tpm2", "reenrol-tpm2:tpm2", "revoke-keyslot:1"),
+    Key.RECOVERY: (
+        "create-successor:recovery",
+        "enrol-successor:recovery",
+        "describe-successor:recovery",
+        "retire-keyslot:1",
+    ),
+}
+INSIDE = (
+    (Key.CREDENTIAL_NOW, "revoke-keyslot:0", "token-left"),
+    (Key.TPM2, "reenrol-tpm2:tpm2", "without-token"),
+    (Key.TPM2, "revoke-keyslot:1", "token-left"),
+    (Key.RECOVERY, "create-successor:recovery", "handed-over"),
+)
+
+
+@dataclass(frozen=True)
+class RotationCut:
+    """One cut; ``name`` is also the test's id."""
+
+    power: Power
+    key: Key
+    step: str
+    point: str
+    end: End
+
+    @property
+    def name(self) -> str:
+        return f"{self.power}-{self.key}-{self.step.partition(':')[0]}-{self.point}-{self.end}"
+
+    @property
+    def recovery(self) -> bool:
+        """Whether the volume has a recovery key at all: Argon2id is slow under emulation."""
+        return self.key is Key.RECOVERY
+
+    @property
+    def no_way_back(self) -> bool:
+        """The old keyslot had begun to go: an abort is refused, and the rotation finished."""
+        return self.step.startswith("revoke-keyslot")
+
+
+_ENDS = {Power.KILL: (End.RESUME, End.ABORT), Power.CUT: (End.AGAIN, End.ABORT)}
+
+
+def _table() -> tuple[RotationCut, ...]:
+    cuts = []
+    for power in Power:
+        ends = _ENDS[power]
+        for key in Key:
+            places = [(step, point) for step in STEPS[key] for point in POINTS]
+            places += [(step, point) for inside, step, point in INSIDE if inside is key]
+            places += [("begin", "done")] if key is not Key.CREDENTIAL_NOW else []
+            cuts += [RotationCut(power, key, step, point, end) for step, point in places for end in ends]
+    return tuple(cuts)
+
+
+CUTS = _table()
+
+
+def _in_every_run(cut: RotationCut) -> bool:
+    """Every step once a run for each kind of power, points and ends shared out between them; `--full` has them all."""
+    shift = list(Power).index(cut.power) + list(Key).index(cut.key)
+    ends = _ENDS[cut.power]
+    if cut.step == "begin" or cut.point not in POINTS:
+        return cut.end is ends[shift % 2]
+    at = STEPS[cut.key].index(cut.step) + shift
+    return POINTS[at % len(POINTS)] == cut.point and cut.end is ends[at % 2]
+
+
+def params(power: Power) -> list[ParameterSet]:
+    """Return the cuts of one kind of power for pytest.mark.parametrize, each with its name."""
+    return [
+        pytest.param(cut, id=cut.name, marks=() if _in_every_run(cut) else pytest.mark.full)
+        for cut in CUTS
+        if cut.power is power
+    ]
