@@ -317,6 +317,8 @@ class Header:
     requirements: tuple[str, ...] = ()  # "online-reencrypt-v2", ...
     flags: tuple[str, ...] = ()  # persistent activation flags
     digests: int = 1
+    checksum: str = ""  # of the copy that was read, in hex; it changes with every update of the header
+    area_bytes: int = 0  # both copies and the keyslots behind them: what a header backup holds
 
     @property
     def damaged(self) -> bool:
