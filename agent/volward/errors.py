@@ -500,6 +500,29 @@ class UnknownOperationError(VolwardError):
     exit_status = ExitStatus.NOT_FOUND
 
 
+class HeaderBackupError(VolwardError):
+    """A header backup is damaged, is of another volume, or does not open what it should.
+
+    `volward header list` shows the backups of a volume and `volward header verify` tries them. Each change of a
+    header makes a new one, so an older one or a copy elsewhere may do. Nothing was written to the device.
+    """
+
+    code = "VW0506"
+    exit_status = ExitStatus.DAMAGED_HEADER
+
+
+class NoHeaderBackupError(VolwardError):
+    """There is no header backup of that volume or name.
+
+    Backups are files VOLUME.TIME.RANDOM.header in the directory of `[header_backup]`, by default
+    /var/lib/volward/header-backups. A copy from elsewhere is given by its path: `volward header restore VOLUME
+    --from FILE`.
+    """
+
+    code = "VW0507"
+    exit_status = ExitStatus.NOT_FOUND
+
+
 class BugError(VolwardError):
     """volward reached a state that its authors thought impossible.
 
