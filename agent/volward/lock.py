@@ -1,6 +1,7 @@
 """One lock a volume, so that two volwards never work on the same one.
 
-flock(2) on /run/volward/lock/VOLUME: the kernel lets go of it when its holder dies. Calls no host commands.
+flock(2) on /run/volward/lock/VOLUME: the kernel lets go of it when its holder dies, and with it every tool that it
+started to change the host (host.run lets them inherit the lock). Calls no host commands.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from volward.errors import BusyError
+from volward.host import run
 
 DIRECTORY = Path("/run/volward/lock")
 
@@ -25,11 +27,14 @@ def held(volume: str, *, directory: Path = DIRECTORY) -> Iterator[None]:
         except BlockingIOError as error:
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
             raise BusyError(
-                f"Another volward (process {holder}) works on {volume}.",
+                f"Another volward (process {holder}) works on {volume}."
+                if not holder.isdecimal() or Path("/proc", holder).exists()
+                else f"A tool that volward (process {holder}, ended meanwhile) started still works on {volume}.",
                 resolution="Wait until it has ended, then run the same command again.",
             ) from error
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
+        with run.inherited(descriptor):
+            yield
     finally:
         os.close(descriptor)

@@ -1,8 +1,10 @@
 """One lock a volume."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,34 @@ def test_the_kernel_lets_go_of_a_killed_holders_lock(tmp_path: Path) -> None:
     assert killed.returncode == -9
     with lock.held("pgdata", directory=tmp_path):
         pass
+
+
+LEFT_RUNNING = """
+import os, pathlib, sys
+from volward import lock
+from volward.host import run
+directory = pathlib.Path(sys.argv[1])
+with lock.held("pgdata", directory=directory):
+    work = f"while [ ! -e {directory}/go ]; do sleep 0.02; done"
+    try:
+        run.mutate(["sh", "-c", work], deadline_seconds=0.1)
+    except run.ToolTimeoutError:
+        if "killed" in sys.argv:
+            os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("how", ["ended", "killed"])
+def test_what_was_left_running_keeps_the_lock(tmp_path: Path, how: str) -> None:
+    """A second volward must not meet a cryptsetup that is still writing, whatever became of the first."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", LEFT_RUNNING, str(tmp_path), how], env=environment, check=False)
+
+    with pytest.raises(BusyError, match=r"A tool that volward .* started still works on pgdata"):
+        lock.held("pgdata", directory=tmp_path).__enter__()
+    (tmp_path / "go").touch()
+    for _ in range(500):
+        with contextlib.suppress(BusyError), lock.held("pgdata", directory=tmp_path):
+            return
+        time.sleep(0.02)
+    pytest.fail("the lock outlived the tool")

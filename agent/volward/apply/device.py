@@ -61,7 +61,8 @@ def format_luks2(action: Action, work: Work) -> None:
     """Make the LUKS2 header, with everything looked at again in this very moment (rules 1, 2 and 5)."""
     del action
     found = _the_device(work)
-    provider, key = work.primary_key()
+    held = work.primary_key()
+    key = held.key
     present = header.read(found.node)
     if present.presence is Presence.UNKNOWN:
         raise DeviceUnknownError(
@@ -79,7 +80,7 @@ def format_luks2(action: Action, work: Work) -> None:
         cipher=work.spec.cipher.cipher,
         key_bits=work.spec.cipher.key_bits,
         sector_size_bytes=work.spec.cipher.sector_size_bytes or sector_size_for(found),
-        kdf=kdf_of(provider, work.spec),
+        kdf=kdf_of(held.ref.provider, work.spec),
     )
     if not cryptsetup.test_key(found.node, key, keyslot=0):
         raise VerificationError(

@@ -8,14 +8,14 @@ import secrets
 from pathlib import Path
 
 from volward import audit
-from volward.apply.work import Work
+from volward.apply.work import HeldKey, Work
 from volward.errors import BugError, DamagedHeaderError, KeyRejectedError
 from volward.host import block, cryptenroll, cryptsetup, header
 from volward.host.cryptsetup import Argon2id, Pbkdf2
-from volward.keys import chain, header_token, providers, recovery
+from volward.keys import chain, header_token, recovery
 from volward.keys.chain import Failure, Patience
 from volward.keys.header_token import HeaderToken
-from volward.keys.source import KEY_BYTES, KeyRef, KeySource, TokenOpener
+from volward.keys.source import KEY_BYTES, KeySource, TokenOpener
 from volward.model import Action, AnnouncedKeyslot, Device, Header, Presence, ProviderKind, Token, VolumeSpec
 from volward.secret import SecretBytes
 
@@ -25,12 +25,14 @@ _ODD_AMOUNTS = 512  # costs at most 1 MiB of the 64 or more
 
 def create_key(action: Action, work: Work) -> None:
     """Create the volume's key in its store, or adopt the one that an earlier run created; keep it in hand."""
-    kind = _provider(action)
-    source = providers.source(kind, work.spec)
+    _created(work.providers.source(_provider(action), work.spec), work)
+
+
+def _created(source: KeySource, work: Work) -> HeldKey:
     ref = source.create(
         source.first_ref(work.spec.name), adopt=not source.interactive, deadline_seconds=work.deadline_seconds
     )
-    work.take(kind, source.read(ref, deadline_seconds=work.deadline_seconds))
+    return work.take(ref, source.read(ref, deadline_seconds=work.deadline_seconds))
 
 
 def write_token(action: Action, work: Work) -> None:
@@ -38,35 +40,30 @@ def write_token(action: Action, work: Work) -> None:
     kind = _provider(action)
     node = resolved(work).node
     present = read_header(node)
-    key = _key_of(kind, work)
-    keyslot = _keyslot_of(node, present, key)
+    held = _key_of(kind, work)
+    keyslot = _keyslot_of(node, present, held.key)
     if keyslot is None:
         raise KeyRejectedError(
             f"The key of {kind} opens no keyslot of {work.spec.name}.",
             resolution=f"Nothing was changed. `volward status {work.spec.name}` lists the keyslots.",
         )
-    _describe(node, work, kind, key, keyslot)
+    _describe(node, work, held, keyslot)
 
 
 def enrol_key(action: Action, work: Work) -> None:
     """Enrol the key of one more provider; a keyslot that its key opens already is used as it is."""
-    kind = _provider(action)
-    source = providers.source(kind, work.spec)
-    ref = source.create(
-        source.first_ref(work.spec.name), adopt=not source.interactive, deadline_seconds=work.deadline_seconds
-    )
-    key = work.take(kind, source.read(ref, deadline_seconds=work.deadline_seconds))
-    _enrol(work, kind, key, interactive=source.interactive)
+    source = work.providers.source(_provider(action), work.spec)
+    _enrol(work, _created(source, work), interactive=source.interactive)
 
 
 def enrol_tpm2(action: Action, work: Work) -> None:
     """Enrol the TPM and have it open its keyslot once (rule 3 for a provider that shows no bytes)."""
     del action
     node = resolved(work).node
-    opener = providers.opener(work.spec)
+    opener = work.providers.opener(work.spec)
     existing, _ = existing_key(node, work)
     work.announce(AnnouncedKeyslot(_free_keyslot(read_header(node), work), *cryptenroll.KEYSLOT_COST))
-    work.remarks += opener.enrol(node, existing)
+    work.remarks += opener.enrol(node, existing.key)
     tokens = [token for token in read_header(node).tokens if token.type == opener.token_type]
     if not any(opener.test(node, token) for token in tokens):
         raise KeyRejectedError(
@@ -88,18 +85,18 @@ def enrol_recovery(action: Action, work: Work) -> None:
     _free_keyslot(read_header(node), work)
     with recovery.generate() as key:
         work.recovery.hand_over(work.spec.name, key)
-        _enrol(work, ProviderKind.RECOVERY, key, interactive=True)
+        ref = work.providers.source(ProviderKind.RECOVERY, work.spec).first_ref(work.spec.name)
+        _enrol(work, HeldKey(ref, key), interactive=True)
 
 
 def open_through_chain(device: Device, work: Work) -> None:
     """Open the mapping by the first provider that can; what failed before it is kept as the reasons."""
-    held = next(iter(work.keys.items()), None)
-    if held is not None:
-        kind, key = held
-        cryptsetup.open(device.node, work.spec.mapping_name, key=key, keyslot=None, discard=work.spec.discard)
-        work.opened_by = str(kind)
-        return
     node, name, discard = device.node, work.spec.mapping_name, work.spec.discard
+    held = next(iter(work.keys.values()), None)
+    if held is not None:
+        cryptsetup.open(node, name, key=held.key, keyslot=None, discard=discard)
+        work.opened_by = str(held.ref.provider)
+        return
     outcome = chain.open_volume(
         work.spec.name,
         _chain(work),
@@ -114,16 +111,16 @@ def open_through_chain(device: Device, work: Work) -> None:
     work.degraded = tuple(str(failure) for failure in outcome.failures)
 
 
-def existing_key(node: Path, work: Work) -> tuple[SecretBytes, int]:
+def existing_key(node: Path, work: Work) -> tuple[HeldKey, int]:
     """Return a key that opens the volume and its keyslot; it stays in hand and is wiped with the work.
 
     Raises NoOpenerError with what each provider said.
     """
     present = read_header(node)
-    for key in work.keys.values():
-        keyslot = _keyslot_of(node, present, key)
+    for held in work.keys.values():
+        keyslot = _keyslot_of(node, present, held.key)
         if keyslot is not None:
-            return key, keyslot
+            return held, keyslot
     sources = [provider for provider in _chain(work) if not isinstance(provider, TokenOpener)]
     taken: list[SecretBytes] = []
 
@@ -142,11 +139,13 @@ def existing_key(node: Path, work: Work) -> tuple[SecretBytes, int]:
         patience=Patience(work.deadline_seconds),
         alert=lambda failure: _alert(work, failure),
     )
-    key = work.take(outcome.opened_by, taken[0])
-    keyslot = _keyslot_of(node, present, key) if outcome.keyslot is None else outcome.keyslot
+    if outcome.ref is None:
+        raise BugError("A key without a name opened a volume.", resolution="Please report it.")
+    held = work.take(outcome.ref, taken[0])
+    keyslot = _keyslot_of(node, present, held.key) if outcome.keyslot is None else outcome.keyslot
     if keyslot is None:
         raise BugError("A key opened a volume and none of its keyslots.", resolution="Please report it.")
-    return key, keyslot
+    return held, keyslot
 
 
 def _no_token(opener: TokenOpener, token: Token) -> None:
@@ -161,13 +160,13 @@ def _alert(work: Work, failure: Failure) -> None:
 
 def _chain(work: Work) -> tuple[KeySource | TokenOpener, ...]:
     if work.ask_recovery:
-        return (providers.source(ProviderKind.RECOVERY, work.spec),)
-    return providers.chain_of(work.spec)
+        return (work.providers.source(ProviderKind.RECOVERY, work.spec),)
+    return work.providers.chain_of(work.spec)
 
 
-def _enrol(work: Work, kind: ProviderKind, key: SecretBytes, *, interactive: bool) -> None:
-    """Add a keyslot for ``key``, prove that it opens it, and describe it in the header."""
-    node = resolved(work).node
+def _enrol(work: Work, held: HeldKey, *, interactive: bool) -> None:
+    """Add a keyslot for the key, prove that it opens it, and describe it in the header."""
+    node, kind, key = resolved(work).node, held.ref.provider, held.key
     existing, existing_keyslot = existing_key_but(kind, node, work)
     present = read_header(node)
     keyslot = _keyslot_of(node, present, key)
@@ -175,14 +174,14 @@ def _enrol(work: Work, kind: ProviderKind, key: SecretBytes, *, interactive: boo
         keyslot = _free_keyslot(present, work)
         kdf = _typed_kdf(work, keyslot) if interactive else Pbkdf2()
         cryptsetup.add_key(
-            node, existing=existing, existing_keyslot=existing_keyslot, new=key, keyslot=keyslot, kdf=kdf
+            node, existing=existing.key, existing_keyslot=existing_keyslot, new=key, keyslot=keyslot, kdf=kdf
         )
         if not cryptsetup.test_key(node, key, keyslot=keyslot):
             raise KeyRejectedError(
                 f"A keyslot was added for {kind}, yet its key does not open it.",
                 resolution="The other keys still open the volume. Look at `dmesg`, then run the same command again.",
             )
-    _describe(node, work, kind, key, keyslot)
+    _describe(node, work, held, keyslot)
 
 
 def kdf_of(kind: ProviderKind, spec: VolumeSpec) -> Pbkdf2 | Argon2id:
@@ -204,7 +203,7 @@ def _typed_kdf(work: Work, keyslot: int) -> Argon2id:
     return kdf
 
 
-def existing_key_but(kind: ProviderKind, node: Path, work: Work) -> tuple[SecretBytes, int]:
+def existing_key_but(kind: ProviderKind, node: Path, work: Work) -> tuple[HeldKey, int]:
     """Return a key of another provider, to authorise enrolling ``kind``."""
     mine = work.keys.pop(kind, None)
     try:
@@ -214,10 +213,11 @@ def existing_key_but(kind: ProviderKind, node: Path, work: Work) -> tuple[Secret
             work.keys[kind] = mine
 
 
-def _describe(node: Path, work: Work, kind: ProviderKind, key: SecretBytes, keyslot: int) -> None:
+def _describe(node: Path, work: Work, held: HeldKey, keyslot: int) -> None:
+    kind, key = held.ref.provider, held.key
     token = HeaderToken(
         volume=work.spec.name,
-        ref=_ref(kind, work),
+        ref=held.ref,
         keyslots=(keyslot,),
         fingerprint=header_token.fingerprint(key) if len(key) == KEY_BYTES and not _typed(kind) else "",
         confirmed=True if kind is ProviderKind.RECOVERY else None,
@@ -231,21 +231,19 @@ def _describe(node: Path, work: Work, kind: ProviderKind, key: SecretBytes, keys
         )
 
 
-def _ref(kind: ProviderKind, work: Work) -> KeyRef:
-    return providers.source(kind, work.spec).first_ref(work.spec.name)
-
-
 def _typed(kind: ProviderKind) -> bool:
     """A person's passphrase has no fingerprint: it would be a way around Argon2id."""
     return kind in (ProviderKind.PROMPT, ProviderKind.RECOVERY)
 
 
-def _key_of(kind: ProviderKind, work: Work) -> SecretBytes:
+def _key_of(kind: ProviderKind, work: Work) -> HeldKey:
+    """Return the provider's key: the one in hand, or else the newest that its store has."""
     if kind in work.keys:
         return work.keys[kind]
-    source = providers.source(kind, work.spec)
-    ref = source.first_ref(work.spec.name)
-    return work.take(kind, source.read(ref, deadline_seconds=work.deadline_seconds))
+    source = work.providers.source(kind, work.spec)
+    stored = source.refs(work.spec.name, deadline_seconds=work.deadline_seconds)
+    ref = next(iter(stored), source.first_ref(work.spec.name))
+    return work.take(ref, source.read(ref, deadline_seconds=work.deadline_seconds))
 
 
 def _keyslot_of(node: Path, present: Header, key: SecretBytes) -> int | None:

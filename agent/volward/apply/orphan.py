@@ -22,8 +22,8 @@ def remove_keyslot(action: Action, work: Work) -> None:
     node = resolved(work).node
     if not _is_orphan(read_header(node), number, node, work):
         return
-    key, keyslot = existing_key(node, work)
-    cryptsetup.kill_slot(node, keyslot=number, proof=KeyslotProof(keyslot, key))
+    held, keyslot = existing_key(node, work)
+    cryptsetup.kill_slot(node, keyslot=number, proof=KeyslotProof(keyslot, held.key))
     if number in _numbers(read_header(node)):
         raise VerificationError(
             f"Keyslot {number} of {node} was removed, yet the header still shows it.",

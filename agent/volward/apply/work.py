@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 from volward.errors import BugError
+from volward.keys.providers import Providers
+from volward.keys.source import KeyRef
 from volward.model import AnnouncedKeyslot, DeviceClass, Identity, Observation, ProviderKind, VolumeSpec
 from volward.secret import SecretBytes
 
@@ -18,11 +20,20 @@ class RecoveryDelivery(Protocol):
         """Show or send the key and have it confirmed. Raises VolwardError when it was not confirmed."""
 
 
+@dataclass(frozen=True, eq=False)
+class HeldKey:
+    """A key in hand, and where its store keeps it."""
+
+    ref: KeyRef
+    key: SecretBytes = field(repr=False)
+
+
 @dataclass
 class Work:
     """One operation's shared state. A context manager: its keys are wiped when it ends."""
 
     spec: VolumeSpec
+    providers: Providers
     luks_uuid: str
     file_system_uuid: str
     identity: Identity  # as planned; of a file: volume without a file the one that it is going to have
@@ -38,15 +49,19 @@ class Work:
     announced: tuple[AnnouncedKeyslot, ...] = ()  # by enrolments that were cut short
     # Journals which keyslot is about to be filled; an operation without a journal has nothing to announce.
     announce: Callable[[AnnouncedKeyslot], None] = lambda _: None
-    keys: dict[ProviderKind, SecretBytes] = field(default_factory=dict, repr=False)
+    keys: dict[ProviderKind, HeldKey] = field(default_factory=dict)
 
     @classmethod
-    def on(cls, spec: VolumeSpec, seen: Observation) -> Self:
-        """Begin work on what was seen: the journal's UUIDs go on, else the device's own, else new ones."""
+    def on(cls, spec: VolumeSpec, seen: Observation, providers: Providers) -> Self:
+        """Begin work on what was seen: the journal's UUIDs go on, else the device's own, else new ones.
+
+        ``providers`` are those of the pass, which outlive the work.
+        """
         unfinished = seen.unfinished
         present = seen.header.uuid if seen.header else seen.scratch_uuid
         return cls(
             spec,
+            providers,
             luks_uuid=unfinished.luks_uuid if unfinished else present or str(uuid.uuid4()),
             file_system_uuid=unfinished.file_system_uuid if unfinished else str(uuid.uuid4()),
             identity=seen.device.identity if seen.device else _identity_to_be(spec),
@@ -54,27 +69,27 @@ class Work:
             announced=seen.announced,
         )
 
-    def primary_key(self) -> tuple[ProviderKind, SecretBytes]:
-        """Return the key that the header is made with, and whose it is; CREATE_KEY put it here."""
+    def primary_key(self) -> HeldKey:
+        """Return the key that the header is made with; CREATE_KEY put it here."""
         for provider in self.spec.providers:
             if provider in self.keys:
-                return provider, self.keys[provider]
+                return self.keys[provider]
         raise BugError("A format was planned without a key.", resolution="Please report it.")
 
-    def take(self, provider: ProviderKind, key: SecretBytes) -> SecretBytes:
-        """Keep a key in hand until the work ends, and return it; one that was there before is wiped."""
-        before = self.keys.get(provider)
+    def take(self, ref: KeyRef, key: SecretBytes) -> HeldKey:
+        """Keep a key in hand until the work ends, and return it; another of its provider's is wiped."""
+        before = self.keys.get(ref.provider)
         if before is not None:
-            before.wipe()
-        self.keys[provider] = key
-        return key
+            before.key.wipe()
+        self.keys[ref.provider] = HeldKey(ref, key)
+        return self.keys[ref.provider]
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        for secret in self.keys.values():
-            secret.wipe()
+        for held in self.keys.values():
+            held.key.wipe()
         self.keys.clear()
 
 

@@ -13,7 +13,8 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from volward.host import key_file
 from volward.host.key_file import KeyFile
 from volward.secret import SecretBytes
 
-__all__ = ["Completed", "KeyFile", "Word", "forbid_core_dumps", "mutate", "read", "reveal", "transform"]
+__all__ = ["Completed", "KeyFile", "Word", "forbid_core_dumps", "inherited", "mutate", "read", "reveal", "transform"]
 
 ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -54,6 +55,9 @@ PACKAGES: Mapping[str, str] = {
 # Children that were given up: kept, so that nothing waits for them when their objects would be collected.
 _left_running: list["subprocess.Popen[bytes]"] = []
 
+# What a child that changes the host inherits beside its keys; each thread has its own.
+_inherited: ContextVar[tuple[int, ...]] = ContextVar("inherited", default=())
+
 Word = str | Path | KeyFile
 
 
@@ -75,6 +79,19 @@ def read(argv: Sequence[Word], *, ok: Sequence[int] = (0,), timeout_seconds: flo
     out = _Stream()
     words, status, err = _run(argv, None, timeout_seconds, out, mutates=False)
     return _text(words, status, out.collected, err, ok=ok)
+
+
+@contextlib.contextmanager
+def inherited(descriptor: int) -> Iterator[None]:
+    """Let the children of this thread that change the host inherit a descriptor.
+
+    What it locks (flock(2)) stays locked while one of them runs, though volward gave up waiting or was killed.
+    """
+    before = _inherited.set((*_inherited.get(), descriptor))
+    try:
+        yield
+    finally:
+        _inherited.reset(before)
 
 
 def mutate(
@@ -200,7 +217,7 @@ def _run(
                 env=dict(ENVIRONMENT),
                 cwd=cwd or "/",
                 start_new_session=True,
-                pass_fds=keys,
+                pass_fds=(*keys, *_inherited.get()) if mutates else keys,
                 # Python ignores SIGPIPE, and a child that changes the host inherits that: when volward ends
                 # or gives up first, the child's next message must not kill it half-way.
                 restore_signals=not mutates,

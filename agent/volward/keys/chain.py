@@ -71,11 +71,12 @@ class Failure:
 
 @dataclass(frozen=True)
 class ChainOutcome:
-    """Who opened the volume, by which keyslot (None: not known), and who failed before."""
+    """Who opened the volume, by which key and keyslot (None: not known), and who failed before."""
 
     opened_by: ProviderKind
     keyslot: int | None
     failures: tuple[Failure, ...] = ()
+    ref: KeyRef | None = None  # of the key that opened it; None when a token did
 
     @property
     def degraded(self) -> bool:
@@ -114,8 +115,8 @@ def open_volume(
     for provider in providers:
         attempt = _Attempt(volume, header, patience)
         try:
-            keyslot = (
-                attempt.by_token(provider, open_by_token)
+            ref, keyslot = (
+                (None, attempt.by_token(provider, open_by_token))
                 if isinstance(provider, TokenOpener)
                 else attempt.by_source(provider, open_by_key)
             )
@@ -129,7 +130,7 @@ def open_volume(
             if failure.denied and on_denied_stop:
                 break
         else:
-            return ChainOutcome(provider.provider, keyslot, tuple(failures))
+            return ChainOutcome(provider.provider, keyslot, tuple(failures), ref)
     raise _nobody(volume, failures, on_denied_stop=on_denied_stop)
 
 
@@ -146,13 +147,13 @@ class _Attempt:
     def _left_seconds(self) -> float:
         return max(0.0, self._end - self._patience.clock())
 
-    def by_source(self, source: KeySource, open_by_key: OpenByKey) -> int | None:
-        """Read the source's keys, newest first, and try each at its keyslots; return the keyslot."""
+    def by_source(self, source: KeySource, open_by_key: OpenByKey) -> tuple[KeyRef, int | None]:
+        """Read the source's keys, newest first, and try each at its keyslots; return which it was, and the keyslot."""
         refusal: VolwardError | None = None
         for ref, keyslots in self._keys_of(source):
             try:
                 with self._patiently(partial(self._read, source, ref)) as key:
-                    return _try_keyslots(key, keyslots, open_by_key)
+                    return ref, _try_keyslots(key, keyslots, open_by_key)
             except (KeyDeniedError, KeyRejectedError) as error:
                 refusal = refusal or error
         raise refusal or KeyDeniedError(

@@ -6,6 +6,7 @@ from functools import partial
 from volward import journal, lock
 from volward.apply import RecoveryDelivery, Work, apply
 from volward.errors import DamagedHeaderError, DeviceUnknownError, VolwardError
+from volward.keys.providers import Providers
 from volward.model import Action, Header, Observation, ProviderKind, Step, VolumeSpec
 from volward.observe import observe
 from volward.os_errors import explained
@@ -23,7 +24,7 @@ def enrol_recovery_key(spec: VolumeSpec, delivery: RecoveryDelivery, *, deadline
     with explained(f"Enrolling a recovery key for {spec.name}"), lock.held(spec.name):
         seen = _seen(spec)
         operation = _operation(spec, provable_header(spec, seen))
-        with Work.on(spec, seen) as work:
+        with Providers() as providers, Work.on(spec, seen, providers) as work:
             work.recovery, work.deadline_seconds = delivery, deadline_seconds
             try:
                 _run([*removing(seen), _ENROL], work, operation)
@@ -44,7 +45,7 @@ def give_up(spec: VolumeSpec, record: journal.Record, *, deadline_seconds: float
         provable_header(spec, seen)
         seen = replace(seen, announced=record.announced)
         operation = journal.resume(record)
-        with Work.on(spec, seen) as work:
+        with Providers() as providers, Work.on(spec, seen, providers) as work:
             work.deadline_seconds = deadline_seconds
             _run(removing(seen), work, operation)
         operation.end("aborted")

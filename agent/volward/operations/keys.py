@@ -7,7 +7,7 @@ from volward.apply import Work
 from volward.apply.keys import existing_key
 from volward.errors import VolwardError
 from volward.host import cryptsetup
-from volward.keys import providers
+from volward.keys.providers import Providers
 from volward.model import ProviderKind, VolumeSpec
 from volward.observe import observe
 from volward.operations.enrolment import provable_header
@@ -35,11 +35,11 @@ def export_key(spec: VolumeSpec, *, deadline_seconds: float) -> Exported:
         node = present_device(spec, seen).node
         audit.record("key-export", spec.name, audit.Outcome.INTENT, f"{spec.name}: the unlocking key is exported")
         try:
-            with Work.on(spec, seen) as work:
+            with Providers() as providers, Work.on(spec, seen, providers) as work:
                 work.deadline_seconds = deadline_seconds
-                key, keyslot = existing_key(node, work)
-                provider = next(kind for kind, held in work.keys.items() if held is key)
-                with key.view() as view:
+                held, keyslot = existing_key(node, work)
+                provider = held.ref.provider
+                with held.key.view() as view:
                     copy = SecretBytes(view)
         except VolwardError as error:
             audit.record("key-export", spec.name, audit.Outcome.FAILED, f"{spec.name}: {error}", code=error.code)
@@ -57,7 +57,7 @@ def test_recovery_key(spec: VolumeSpec) -> int | None:
         seen = observe(spec)
         node = present_device(spec, seen).node
         header = provable_header(spec, seen)
-        source = providers.source(ProviderKind.RECOVERY, spec)
+        source = Providers().source(ProviderKind.RECOVERY, spec)
         with source.read(source.first_ref(spec.name), deadline_seconds=0.0) as key:
             numbers = [keyslot.number for keyslot in header.keyslots]
             return next((number for number in numbers if cryptsetup.test_key(node, key, keyslot=number)), None)

@@ -7,11 +7,13 @@ running it again takes up where it stopped.
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from volward import audit, lock, openings
 from volward.apply import Work, apply
 from volward.errors import VerificationError, VolwardError
-from volward.model import Plan, ProviderKind, VolumeSpec
+from volward.keys.providers import Providers
+from volward.model import Observation, Plan, ProviderKind, VolumeSpec
 from volward.observe import observe
 from volward.operations.prepare import plan_for
 from volward.operations.watcher import Watcher
@@ -47,23 +49,34 @@ def open_volumes(
     if len(specs) > 1:
         before.all_carriers  # noqa: B018 (read here, once, and not by each thread)
 
-    def one(spec: VolumeSpec) -> Opened:
-        return _open(spec, before, watcher, deadline_seconds, ask_recovery)
+    with Providers() as providers:
+        one = partial(_open, _Pass(before, providers, watcher, deadline_seconds, ask_recovery))
+        if len(specs) < 2 or ask_recovery or any(ProviderKind.PROMPT in spec.providers for spec in specs):
+            return tuple(map(one, specs))  # questions come one after another; Ctrl-C reaches the main thread alone
+        with ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(specs))) as pool:
+            return tuple(pool.map(one, specs))
 
-    if len(specs) < 2 or ask_recovery or any(ProviderKind.PROMPT in spec.providers for spec in specs):
-        return tuple(map(one, specs))  # questions come one after another, and Ctrl-C reaches the main thread alone
-    with ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(specs))) as pool:
-        return tuple(pool.map(one, specs))
+
+@dataclass(frozen=True)
+class _Pass:
+    """What all volumes of one pass share."""
+
+    before: Surroundings
+    providers: Providers
+    watcher: Watcher
+    deadline_seconds: float
+    ask_recovery: bool
+
+    def look(self, spec: VolumeSpec) -> Observation:
+        return observe(spec, to_open=True, surroundings=Surroundings(earlier=self.before))
 
 
-def _open(
-    spec: VolumeSpec, before: Surroundings, watcher: Watcher, deadline_seconds: float, ask_recovery: bool
-) -> Opened:
+def _open(shared: _Pass, spec: VolumeSpec) -> Opened:
     try:
         with explained(f"Opening {spec.name}"), lock.held(spec.name):
             try:
                 with explained(f"Opening {spec.name}"):
-                    return _open_locked(spec, before, watcher, deadline_seconds, ask_recovery)
+                    return _open_locked(shared, spec)
             except VolwardError as error:  # not for a volume that another volward works on
                 openings.write(spec.name, openings.failed(error))
                 raise
@@ -72,15 +85,14 @@ def _open(
         return Opened(spec.name, None, error=error)
 
 
-def _open_locked(
-    spec: VolumeSpec, before: Surroundings, watcher: Watcher, deadline_seconds: float, ask_recovery: bool
-) -> Opened:
-    seen = observe(spec, to_open=True, surroundings=Surroundings(earlier=before))
+def _open_locked(shared: _Pass, spec: VolumeSpec) -> Opened:
+    watcher = shared.watcher
+    seen = shared.look(spec)
     plan = plan_for(spec, seen, Goal.OPEN, can_hand_over_recovery=False)
     if not plan.actions:
         return Opened(spec.name, plan)
-    work = Work.on(spec, seen)
-    work.ask_recovery, work.deadline_seconds = ask_recovery, deadline_seconds
+    work = Work.on(spec, seen, shared.providers)
+    work.ask_recovery, work.deadline_seconds = shared.ask_recovery, shared.deadline_seconds
     with work:
         for action in plan.actions:
             watcher.refuse_when_interrupted(f"{spec.name}: {action.what}")
@@ -91,7 +103,7 @@ def _open_locked(
                 watcher.step_failed(spec.name, action)
                 raise
             watcher.step_done(spec.name, action)
-    found = verify(spec, observe(spec, to_open=True, surroundings=Surroundings(earlier=before)), provisioned=False)
+    found = verify(spec, shared.look(spec), provisioned=False)
     if found:
         raise VerificationError(
             f"{spec.name} is not open as planned: {'; '.join(map(str, found))}.",

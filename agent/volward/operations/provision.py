@@ -14,6 +14,7 @@ from volward import journal, lock
 from volward.apply import RecoveryDelivery, Work, apply
 from volward.errors import ConfirmationError, IdentityError, VerificationError, VolwardError
 from volward.host import boot, systemd
+from volward.keys.providers import Providers
 from volward.model import Action, Identity, Step, VolumeSpec
 from volward.observe import observe
 from volward.operations.prepare import plan_for, seen_with_journal
@@ -57,8 +58,9 @@ def provision(
     running: list[_Running] = []
     outcomes: dict[str, Outcome] = {}
     with contextlib.ExitStack() as stack:
+        providers = stack.enter_context(Providers())
         for spec in specs:
-            one = _Running(spec, watcher)
+            one = _Running(spec, watcher, providers)
             with _recorded(outcomes, spec.name):
                 watcher.refuse_when_interrupted(f"all steps of {spec.name}")
                 stack.enter_context(lock.held(spec.name))
@@ -101,9 +103,10 @@ def _have_systemd_read(running: Sequence["_Running"]) -> None:
 class _Running:
     """One volume's provisioning while it runs."""
 
-    def __init__(self, spec: VolumeSpec, watcher: Watcher) -> None:
+    def __init__(self, spec: VolumeSpec, watcher: Watcher, providers: Providers) -> None:
         self.spec = spec
         self.watcher = watcher
+        self._providers = providers
         self.wrote_units = False
         self.left_out: VolwardError | None = None  # why there is no recovery key yet
         self._pending: list[Action] = []
@@ -141,7 +144,7 @@ class _Running:
                 resolution="Nothing was done. Run `volward plan` and look again.",
             )
         self._pending = list(plan.actions)
-        self._work = stack.enter_context(Work.on(self.spec, seen))
+        self._work = stack.enter_context(Work.on(self.spec, seen, self._providers))
         self._work.recovery, self._work.overwrite = recovery, overwrite is not None
         self._operation = self._journal()
 

@@ -18,7 +18,7 @@ from volward.host import blank, block, cryptsetup, file_system, header, mapping,
 from volward.host.cryptsetup import Argon2id, Pbkdf2
 from volward.host.file_system import FileSystemFound
 from volward.host.header import HeaderReading
-from volward.keys import providers
+from volward.keys.providers import Providers
 from volward.keys.source import KeyRef
 from volward.model import (
     BlankProbe,
@@ -247,9 +247,9 @@ class Machine:
         monkeypatch.setattr(marker, "read", lambda node: self.marker_uuid)
         monkeypatch.setattr(audit, "record", self.record)
         monkeypatch.setattr(openings, "write", lambda volume, opening: self.remembered.append(opening))
-        monkeypatch.setattr(providers, "source", self.provider)
-        monkeypatch.setattr(providers, "opener", lambda spec: self.opener)
-        monkeypatch.setattr(providers, "chain_of", self.chain)
+        monkeypatch.setattr(Providers, "source", lambda _, kind, spec: self.provider(kind, spec))
+        monkeypatch.setattr(Providers, "opener", lambda _, spec: self.opener)
+        monkeypatch.setattr(Providers, "chain_of", lambda _, spec: self.chain(spec))
 
 
 def _bytes(key: SecretBytes) -> bytes:

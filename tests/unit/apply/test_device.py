@@ -36,6 +36,8 @@ from volward.errors import (
 )
 from volward.host import backing_file, marker
 from volward.host.cryptsetup import Argon2id, Pbkdf2
+from volward.keys.providers import Providers
+from volward.keys.source import KeyRef
 from volward.model import Action, BlankProbe, DeviceClass, Finding, Identity, Pin, Presence, ProviderKind, Step
 from volward.secret import SecretBytes
 
@@ -51,8 +53,8 @@ def step(name: Step) -> Action:
 
 @pytest.fixture
 def work(machine: Machine) -> Iterator[Work]:
-    with Work.on(SPEC, BLANK) as one:
-        one.take(ProviderKind.CREDENTIAL, SecretBytes(KEY))
+    with Work.on(SPEC, BLANK, Providers()) as one:
+        one.take(KeyRef(ProviderKind.CREDENTIAL, "volward.pgdata", 1), SecretBytes(KEY))
         yield one
 
 
@@ -68,8 +70,8 @@ def test_a_blank_device_is_formatted_with_the_uuid_of_the_journal(machine: Machi
 
 def test_what_a_person_typed_is_stretched(machine: Machine) -> None:
     spec = replace(SPEC, providers=(ProviderKind.TPM2, ProviderKind.PROMPT, ProviderKind.CREDENTIAL))
-    with Work.on(spec, BLANK) as work:
-        work.take(ProviderKind.PROMPT, SecretBytes(b"five random words"))
+    with Work.on(spec, BLANK, Providers()) as work:
+        work.take(KeyRef(ProviderKind.PROMPT, "volward.pgdata", 1), SecretBytes(b"five random words"))
         apply(step(Step.FORMAT), work)
     profile = spec.recovery
     expected = Argon2id(profile.memory_kib, profile.iterations, profile.lanes)
@@ -88,16 +90,16 @@ def test_a_sector_is_never_one_that_a_power_cut_tears(
     machine: Machine, changes: dict[str, Any], size: int, sector: int
 ) -> None:
     machine.device = replace(DEVICE, identity=replace(IDENTITY, size_bytes=size), **changes)
-    with Work.on(SPEC, replace(BLANK, device=machine.device)) as work:
-        work.take(ProviderKind.CREDENTIAL, SecretBytes(KEY))
+    with Work.on(SPEC, replace(BLANK, device=machine.device), Providers()) as work:
+        work.take(KeyRef(ProviderKind.CREDENTIAL, "volward.pgdata", 1), SecretBytes(KEY))
         apply(step(Step.FORMAT), work)
     assert machine.log[0].endswith(f"sector {sector}")
 
 
 def test_the_owner_may_choose_the_sector(machine: Machine) -> None:
     spec = replace(SPEC, cipher=replace(SPEC.cipher, sector_size_bytes=512))
-    with Work.on(spec, BLANK) as work:
-        work.take(ProviderKind.CREDENTIAL, SecretBytes(KEY))
+    with Work.on(spec, BLANK, Providers()) as work:
+        work.take(KeyRef(ProviderKind.CREDENTIAL, "volward.pgdata", 1), SecretBytes(KEY))
         apply(step(Step.FORMAT), work)
     assert machine.log[0].endswith("sector 512")
 
@@ -150,7 +152,7 @@ def test_a_format_that_does_not_open_is_told(machine: Machine, work: Work) -> No
 
 
 def test_a_format_without_a_key_is_a_bug(machine: Machine) -> None:
-    with Work.on(SPEC, BLANK) as work, pytest.raises(BugError):
+    with Work.on(SPEC, BLANK, Providers()) as work, pytest.raises(BugError):
         apply(step(Step.FORMAT), work)
     assert machine.log == []
 
@@ -160,8 +162,8 @@ def test_a_format_without_a_key_is_a_bug(machine: Machine) -> None:
 
 @pytest.fixture
 def resumed(machine: Machine) -> Iterator[Work]:
-    with Work.on(SPEC, replace(BLANK, unfinished=CUT)) as one:
-        one.take(ProviderKind.CREDENTIAL, SecretBytes(KEY))
+    with Work.on(SPEC, replace(BLANK, unfinished=CUT), Providers()) as one:
+        one.take(KeyRef(ProviderKind.CREDENTIAL, "volward.pgdata", 1), SecretBytes(KEY))
         yield one
 
 
@@ -300,7 +302,7 @@ def test_the_file_is_made_once(machine: Machine, tmp_path: Path, monkeypatch: py
     made: list[tuple[Path, int]] = []
     monkeypatch.setattr(backing_file, "create", lambda path, size: made.append((path, size)))
     spec = replace(FILE_SPEC, device=tmp_path / "a.img")
-    with Work.on(spec, NO_FILE) as work:
+    with Work.on(spec, NO_FILE, Providers()) as work:
         apply(step(Step.CREATE_FILE), work)
         spec.device.touch()
         apply(step(Step.CREATE_FILE), work)
@@ -311,20 +313,20 @@ def test_a_file_below_a_link_is_the_one_that_was_planned(machine: Machine, tmp_p
     (tmp_path / "real").mkdir()
     (tmp_path / "images").symlink_to(tmp_path / "real")
     spec = replace(FILE_SPEC, device=tmp_path / "images/a.img")
-    with Work.on(spec, NO_FILE) as work:
+    with Work.on(spec, NO_FILE, Providers()) as work:
         size = spec.file_size_bytes or 0
         assert work.identity == Identity(DeviceClass.FILE, size, path=str(tmp_path / "real/a.img"))
 
 
 def test_a_file_without_a_size_is_impossible(machine: Machine) -> None:
-    with Work.on(replace(FILE_SPEC, file_size_bytes=None), NO_FILE) as work, pytest.raises(AssertionError):
+    with Work.on(replace(FILE_SPEC, file_size_bytes=None), NO_FILE, Providers()) as work, pytest.raises(AssertionError):
         apply(step(Step.CREATE_FILE), work)
 
 
 def test_a_scratch_device_is_claimed(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[tuple[str, str]] = []
     monkeypatch.setattr(marker, "write", lambda node, *, uuid, volume: written.append((uuid, volume)))
-    with Work.on(SCRATCH, BLANK) as work:
+    with Work.on(SCRATCH, BLANK, Providers()) as work:
         apply(step(Step.CLAIM_SCRATCH), work)
         assert written == [(work.luks_uuid, "pgdata")]
         machine.probe = EXT4

@@ -19,6 +19,8 @@ from volward.errors import (
     ProviderUnavailableError,
 )
 from volward.keys import recovery
+from volward.keys.providers import Providers
+from volward.keys.source import KeyRef
 from volward.model import Action, AnnouncedKeyslot, Presence, ProviderKind, Step, Token
 from volward.secret import SecretBytes
 
@@ -36,7 +38,7 @@ def work(machine: Machine) -> Iterator[Work]:
     machine.formatted()
     machine.source(CREDENTIAL, KEY)
     spec = replace(SPEC, providers=(CREDENTIAL, PROMPT, TPM2))
-    with Work.on(spec, SEEN) as one:
+    with Work.on(spec, SEEN, Providers()) as one:
         one.deadline_seconds = 0.0
         yield one
 
@@ -55,9 +57,9 @@ def test_a_stored_key_is_adopted_and_a_passphrase_is_chosen_anew(
     machine: Machine, kind: ProviderKind, adopt: bool
 ) -> None:
     source = machine.source(kind)
-    with Work.on(SPEC, BLANK) as work:
+    with Work.on(SPEC, BLANK, Providers()) as work:
         apply(step(Step.CREATE_KEY, kind), work)
-        assert work.primary_key()[0] is kind if kind in SPEC.providers else kind in work.keys
+        assert work.primary_key().ref.provider is kind if kind in SPEC.providers else kind in work.keys
         assert source.adopted == [adopt]
     assert source.given[0].wiped
 
@@ -224,7 +226,7 @@ def test_a_recovery_key_that_nobody_could_see_is_a_bug(machine: Machine, work: W
 
 
 def test_a_key_in_hand_opens_without_asking_again(machine: Machine, work: Work) -> None:
-    work.take(CREDENTIAL, SecretBytes(KEY))
+    work.take(KeyRef(CREDENTIAL, "volward.pgdata", 1), SecretBytes(KEY))
     open_through_chain(DEVICE, work)
     assert machine.log == ["open by key"]
     assert work.opened_by == "credential"
@@ -264,15 +266,15 @@ def test_with_recovery_nobody_else_is_asked(machine: Machine, work: Work) -> Non
 
 def test_an_existing_key_comes_with_its_keyslot_and_is_wiped_with_the_work(machine: Machine, work: Work) -> None:
     machine.formatted(slots={0: b"another", 7: KEY})
-    key, keyslot = existing_key(DEVICE.node, work)
+    held, keyslot = existing_key(DEVICE.node, work)
     assert keyslot == 7
     again, _ = existing_key(DEVICE.node, work)
-    assert again is key, "it stays in hand"
+    assert again is held, "it stays in hand"
     assert len(machine.sources[CREDENTIAL].given) == 1
     assert machine.sources[CREDENTIAL].given[0].wiped
     with work:
         pass
-    assert key.wiped
+    assert held.key.wiped
 
 
 def test_a_tpm_is_not_asked_for_bytes(machine: Machine, work: Work) -> None:
@@ -298,6 +300,6 @@ def test_an_unreadable_header_is_damaged(machine: Machine, work: Work) -> None:
 
 
 def test_taking_a_second_key_wipes_the_first(machine: Machine, work: Work) -> None:
-    first = work.take(PROMPT, SecretBytes(b"one"))
-    work.take(PROMPT, SecretBytes(b"two"))
-    assert first.wiped
+    first = work.take(KeyRef(PROMPT, "volward.pgdata", 1), SecretBytes(b"one"))
+    work.take(KeyRef(PROMPT, "volward.pgdata", 1), SecretBytes(b"two"))
+    assert first.key.wiped

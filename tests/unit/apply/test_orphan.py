@@ -8,11 +8,13 @@ import pytest
 from tests.unit.builders import DEVICE, HEADER, PERFECT, SPEC
 
 from volward.apply import orphan
-from volward.apply.work import Work
+from volward.apply.work import HeldKey, Work
 from volward.errors import BugError, VerificationError
 from volward.host import cryptsetup
 from volward.host.cryptsetup import KeyslotProof
-from volward.model import Action, AnnouncedKeyslot, Header, Keyslot, Step
+from volward.keys.providers import Providers
+from volward.keys.source import KeyRef
+from volward.model import Action, AnnouncedKeyslot, Header, Keyslot, ProviderKind, Step
 from volward.secret import SecretBytes
 
 ORPHAN = Keyslot(2, "argon2id", iterations=4, memory_kib=65531, lanes=4, key_bits=512, priority=1)
@@ -40,19 +42,22 @@ class Device:
             self.present = replace(self.present, keyslots=rest)
 
 
+HELD = HeldKey(KeyRef(ProviderKind.CREDENTIAL, "volward.pgdata", 1), SecretBytes(b"key"))
+
+
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> Device:
     one = Device(WITH_ORPHAN)
     monkeypatch.setattr(orphan, "resolved", lambda work: DEVICE)
     monkeypatch.setattr(orphan, "read_header", one.header)
-    monkeypatch.setattr(orphan, "existing_key", lambda node, work: (SecretBytes(b"key"), 0))
+    monkeypatch.setattr(orphan, "existing_key", lambda node, work: (HELD, 0))
     monkeypatch.setattr(cryptsetup, "kill_slot", one.kill_slot)
     return one
 
 
 @pytest.fixture
 def work() -> Iterator[Work]:
-    with Work.on(SPEC, PERFECT) as one:
+    with Work.on(SPEC, PERFECT, Providers()) as one:
         one.announced = (AnnouncedKeyslot(2, "argon2id", 4, 65531, 4),)
         yield one
 

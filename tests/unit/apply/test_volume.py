@@ -23,6 +23,7 @@ from volward.errors import (
 from volward.host import mount, swap, systemd
 from volward.host.file_system import FileSystemFound
 from volward.host.systemd import UnitFile
+from volward.keys.providers import Providers
 from volward.model import MIB, Action, Directory, MappingState, Mount, ProviderKind, Step, VolumeSpec
 
 
@@ -34,7 +35,7 @@ def step(name: Step) -> Action:
 def work(machine: Machine) -> Iterator[Work]:
     machine.formatted()
     machine.source(ProviderKind.CREDENTIAL, KEY)
-    with Work.on(SPEC, replace(PERFECT, mapping=CLOSED)) as one:
+    with Work.on(SPEC, replace(PERFECT, mapping=CLOSED), Providers()) as one:
         yield one
 
 
@@ -105,7 +106,7 @@ def test_close(machine: Machine, work: Work) -> None:
 @pytest.fixture
 def scratch(machine: Machine) -> Iterator[Work]:
     machine.marker_uuid = UUID
-    with Work.on(SCRATCH, replace(BLANK, scratch_uuid=UUID)) as one:
+    with Work.on(SCRATCH, replace(BLANK, scratch_uuid=UUID), Providers()) as one:
         yield one
 
 
@@ -135,7 +136,7 @@ def test_a_scratch_mapping_of_an_earlier_operation_is_never_formatted(machine: M
 def test_swap(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[Path] = []
     monkeypatch.setattr(swap, "on", used.append)
-    with Work.on(SWAP, BLANK) as work:
+    with Work.on(SWAP, BLANK, Providers()) as work:
         apply(step(Step.SWAP_ON), work)
     assert used == [Path("/dev/mapper/volward-pgdata")]
 
@@ -191,7 +192,7 @@ def test_a_mount_that_is_not_the_volume_is_told(
 
 
 def test_a_volume_without_a_mount_point_is_never_mounted(machine: Machine, mounts: list[Mount]) -> None:
-    with Work.on(SWAP, BLANK) as work, pytest.raises(AssertionError):
+    with Work.on(SWAP, BLANK, Providers()) as work, pytest.raises(AssertionError):
         apply(step(Step.MOUNT), work)
 
 
@@ -212,7 +213,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def prepare(spec: VolumeSpec) -> None:
-    with Work.on(spec, PERFECT) as work:
+    with Work.on(spec, PERFECT, Providers()) as work:
         apply(step(Step.PREPARE_STORE), work)
 
 

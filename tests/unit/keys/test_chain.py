@@ -170,7 +170,7 @@ def open_it(
 def test_the_first_provider_opens_by_the_keyslot_that_the_header_names() -> None:
     volume, source = Volume({1: b"key"}), Source({1: b"key"})
     outcome = open_it(volume, source, Opener(), tokens=(ours(1, 1),))
-    assert outcome == ChainOutcome(ProviderKind.CREDENTIAL, 1)
+    assert outcome == ChainOutcome(ProviderKind.CREDENTIAL, 1, ref=KeyRef(ProviderKind.CREDENTIAL, "volward.pgdata", 1))
     assert not outcome.degraded
     assert volume.tries == [1]
     assert source.given[0].wiped
@@ -180,7 +180,8 @@ def test_the_newest_version_first_then_the_older_one() -> None:
     volume, source = Volume({0: b"old", 1: b"new"}), Source({1: b"old"})
     outcome = open_it(volume, source, tokens=(ours(1, 0), ours(2, 1)))
     assert source.reads == [2, 1]
-    assert outcome == ChainOutcome(ProviderKind.CREDENTIAL, 0), "an older key of the same provider is no failure"
+    older = KeyRef(ProviderKind.CREDENTIAL, "volward.pgdata", 1)
+    assert outcome == ChainOutcome(ProviderKind.CREDENTIAL, 0, ref=older), "an older key is no failure"
 
 
 def test_keyslots_renumbered_by_re_encryption_are_found_by_the_key() -> None:

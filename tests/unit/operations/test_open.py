@@ -17,6 +17,7 @@ from volward.errors import (
     OperatingSystemError,
     VerificationError,
 )
+from volward.keys.source import KeyRef
 from volward.model import Action, Discrepancy, Plan, ProviderKind, Step, VolumeSpec
 from volward.operations.open import Opened, open_volumes
 from volward.plan import Goal
@@ -122,6 +123,6 @@ def test_questions_come_one_after_another_in_the_main_thread(stage: Stage, how: 
 
 def test_keys_are_wiped(stage: Stage) -> None:
     secret = SecretBytes(b"key")
-    stage.answers["a open"] = lambda work: work.take(ProviderKind.CREDENTIAL, secret)
+    stage.answers["a open"] = lambda work: work.take(KeyRef(ProviderKind.CREDENTIAL, "volward.pgdata", 1), secret)
     run(stage, A)
     assert secret.wiped

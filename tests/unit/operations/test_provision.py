@@ -23,6 +23,7 @@ from volward.errors import (
 )
 from volward.host import boot, systemd
 from volward.host.systemd import UnitFile
+from volward.keys.source import KeyRef
 from volward.model import Action, AnnouncedKeyslot, Device, Discrepancy, Identity, Plan, ProviderKind, Step, VolumeSpec
 from volward.operations.provision import Outcome, provision
 from volward.secret import SecretBytes
@@ -207,7 +208,7 @@ def test_keys_are_wiped_at_the_end(stage: Stage) -> None:
     secret = SecretBytes(b"key")
 
     def take(work: Work) -> None:
-        work.take(ProviderKind.CREDENTIAL, secret)
+        work.take(KeyRef(ProviderKind.CREDENTIAL, "volward.pgdata", 1), secret)
 
     stage.answers["a format"] = take
     stage.answers["a open"] = BusyError("In use.", resolution="Stop it.")
