@@ -26,6 +26,8 @@ DIRECTORY = Path("/var/lib/volward/journal")
 PROVISION = "provision"
 ENROL = "enrol"  # further keys of a provisioned volume, by `volward apply`
 RECOVERY = "recovery"  # one more recovery key, by `volward recovery enrol`
+HEADER_RESTORE = "header_restore"  # a header backup over the present header
+HEADER_REPAIR = "header_repair"  # one copy of the header from the other
 
 
 @dataclass(frozen=True)

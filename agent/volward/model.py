@@ -93,6 +93,7 @@ class VolumeSpec:
     discard: bool = False
     on_denied_stop: bool = False
     open_at_boot: bool = True
+    header_backups: Path = Path("/var/lib/volward/header-backups")  # the directory, of all volumes
 
     @property
     def mapping_name(self) -> str:
@@ -317,7 +318,7 @@ class Header:
     requirements: tuple[str, ...] = ()  # "online-reencrypt-v2", ...
     flags: tuple[str, ...] = ()  # persistent activation flags
     digests: int = 1
-    checksum: str = ""  # of the copy that was read, in hex; it changes with every update of the header
+    checksums: tuple[str, ...] = ()  # of the copies that are whole and alike, in hex; every update changes them
     area_bytes: int = 0  # both copies and the keyslots behind them: what a header backup holds
 
     @property

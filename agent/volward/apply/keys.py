@@ -5,6 +5,7 @@ a keyslot.
 """
 
 import secrets
+from dataclasses import replace
 from pathlib import Path
 
 from volward import audit
@@ -12,7 +13,7 @@ from volward.apply.work import HeldKey, Work
 from volward.errors import BugError, DamagedHeaderError, KeyRejectedError
 from volward.host import block, cryptenroll, cryptsetup, header
 from volward.host.cryptsetup import Argon2id, Pbkdf2
-from volward.keys import chain, header_token, recovery
+from volward.keys import chain, header_token, recovery, recovery_pair
 from volward.keys.chain import Failure, Patience
 from volward.keys.header_token import HeaderToken
 from volward.keys.source import KEY_BYTES, KeySource, TokenOpener
@@ -86,7 +87,8 @@ def enrol_recovery(action: Action, work: Work) -> None:
     with recovery.generate() as key:
         work.recovery.hand_over(work.spec.name, key)
         ref = work.providers.source(ProviderKind.RECOVERY, work.spec).first_ref(work.spec.name)
-        _enrol(work, HeldKey(ref, key), interactive=True)
+        # The pair lets header backups be sealed to this key later, when it is on paper.
+        _enrol(work, HeldKey(replace(ref, details=recovery_pair.make(key)), key), interactive=True)
 
 
 def open_through_chain(device: Device, work: Work) -> None:

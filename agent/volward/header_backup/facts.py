@@ -71,7 +71,7 @@ class Facts:
     def is_of(self, header: Header) -> bool:
         """Whether that header, as it is now, is the one in the backup."""
         same = (self.luks_uuid, self.sequence) == (header.uuid, header.sequence)
-        return same and header.checksum in self.checksums
+        return same and not set(header.checksums).isdisjoint(self.checksums)
 
     def has_key(self, fingerprint: str) -> bool:
         """Whether a keyslot in the backup is opened by the key of that fingerprint."""

@@ -22,6 +22,9 @@ from volward.header_backup.facts import Facts, Kind
 _SUFFIXES = {Kind.BACKUP: "header", Kind.KEPT: "kept"}
 _NAME = re.compile(r"([a-z][a-z0-9-]*)\.\d{8}T\d{6}Z\.[0-9a-f]{8}\.(header|kept)", re.ASCII)
 
+Prove = Callable[[Path], None]
+"""Looks at a file that is written and has no name yet, and raises when it is not good."""
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -71,7 +74,7 @@ def named(directory: Path, volume: str, name: str) -> Path:
     return path
 
 
-def write(directory: Path, facts: Facts, content: bytes, *, prove: Callable[[Path], None]) -> Path:
+def write(directory: Path, facts: Facts, content: bytes, *, prove: Prove) -> Path:
     """Write a file, have it proven, give it its name, and return it.
 
     Raises what ``prove`` raises, NoSpaceError, OSError; then there is no file. The caller

@@ -143,7 +143,13 @@ def _judge(name: str, primary: _Copy, secondary: _Copy) -> HeaderReading:
             return HeaderReading(Presence.UNKNOWN, None, f"The LUKS header of {name} cannot be read: {reasons}.")
         return HeaderReading(Presence.PRESENT, None, f"The LUKS2 header of {name} is damaged: {reasons}.")
     newest = max(found, key=lambda header: header.sequence)  # the first of two equals: the primary
-    header = replace(newest, primary=_stale(primary, newest), secondary=_stale(secondary, newest))
+    alike = [one for one in found if (one.sequence, one.uuid) == (newest.sequence, newest.uuid)]
+    header = replace(
+        newest,
+        primary=_stale(primary, newest),
+        secondary=_stale(secondary, newest),
+        checksums=tuple(checksum for one in alike for checksum in one.checksums),
+    )
     return HeaderReading(
         Presence.PRESENT,
         header,
@@ -268,7 +274,7 @@ def _header(fields: _Binary, document: dict[str, object]) -> Header:
         requirements=_strings(_object(requirements).get("mandatory", [])) if requirements else (),
         flags=_strings(config.get("flags", [])),
         digests=len(digests),
-        checksum=fields.checksum.hex(),
+        checksums=(fields.checksum.hex(),),
         area_bytes=2 * fields.size_bytes + _integer(config["keyslots_size"]),
     )
 

@@ -77,9 +77,9 @@ def test_any_text_is_a_prologue_or_an_error(text: str) -> None:
 
 
 def test_a_header_is_known_by_its_checksum_and_sequence() -> None:
-    header = replace(HEADER, checksum="cd")
+    header = replace(HEADER, checksums=("cd", "xy"))
     assert FACTS.is_of(header)
-    assert not FACTS.is_of(replace(header, checksum="ef"))
+    assert not FACTS.is_of(replace(header, checksums=("ef",)))
     assert not FACTS.is_of(replace(header, sequence=5))
     assert not FACTS.is_of(replace(header, uuid="other"))
 
