@@ -162,7 +162,7 @@ class _Backup:
                 if same and self._still_whole(path, area, keys):
                     self._prove_opening(path, area)
                     return Made(path, facts, existed=True, remarks=tuple(self._remarks))
-            facts = facts_of(self._spec, device, present, area, Kind.BACKUP)
+            facts = facts_of(self._spec, device, present, area, Kind.BACKUP, luks_uuid=present.uuid)
             path, facts = write(
                 self._spec, facts, area, keys, pairs, prove=lambda written: self._prove(written, area, keys)
             )
@@ -223,14 +223,15 @@ def prove_sealing(path: Path, area: bytes, keys: SealingKeys) -> None:
                     )
 
 
-def facts_of(spec: VolumeSpec, device: Device, found: Header | None, area: bytes, kind: Kind) -> Facts:
+def facts_of(
+    spec: VolumeSpec, device: Device, found: Header | None, area: bytes, kind: Kind, *, luks_uuid: str
+) -> Facts:
     """Return what a file says of a header area on that device; ``found`` None when no header can be read in it."""
-    pin = pins.read(spec.name)
     return Facts(
         kind=kind,
         volume=spec.name,
         identity=device.identity,
-        luks_uuid=found.uuid if found else pin.luks_uuid if pin else "unknown",
+        luks_uuid=luks_uuid,
         sequence=found.sequence if found else 0,
         checksums=found.checksums if found else (),
         area_bytes=len(area),
