@@ -11,7 +11,7 @@ from volward.config.problem import Problem, near
 MAIN_FILE = "volward.toml"
 DROP_IN_DIRECTORY = "volward.d"
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
-_TOP_LEVEL = ("defaults", "volumes")
+_TOP_LEVEL = ("defaults", "volumes", "header_backup")
 
 
 @dataclass
@@ -21,6 +21,7 @@ class Merged:
     main: Path
     defaults: dict[str, object] = field(default_factory=dict)
     volumes: dict[str, object] = field(default_factory=dict)
+    header_backup: dict[str, object] = field(default_factory=dict)
     origin: dict[tuple[str, str], Path] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
@@ -42,7 +43,7 @@ class Merged:
             )
             return
         self.origin[table, key] = path
-        (self.volumes if table == "volumes" else self.defaults)[key] = content
+        {"volumes": self.volumes, "defaults": self.defaults, "header_backup": self.header_backup}[table][key] = content
 
 
 def read(root: Path) -> Merged:
@@ -128,5 +129,5 @@ def _unknown_table(name: str, value: object, path: Path) -> Problem:
     elif isinstance(value, dict) and {"device", "store", "mount_point"} & set(value):
         advice = f"If it is a volume, write [volumes.{name}]."
     else:
-        advice = "A file has the tables [volumes.NAME] and [defaults]."
+        advice = "A file has the tables [volumes.NAME], [defaults] and [header_backup]."
     return Problem(path, name, "is not a setting that volward knows.", advice)

@@ -1,5 +1,6 @@
 """Stores: from the configuration of a volume to its full specification. Pure; imports pydantic through config."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from volward.config import Configuration, VolumeConfig
@@ -79,7 +80,10 @@ def spec(name: str, config: VolumeConfig) -> VolumeSpec:
 
 def specs(configuration: Configuration) -> dict[str, VolumeSpec]:
     """Return the specifications of all volumes by name, in the order of the configuration."""
-    return {name: spec(name, config) for name, config in configuration.volumes.items()}
+    directory = configuration.header_backup.directory
+    return {
+        name: replace(spec(name, config), header_backups=directory) for name, config in configuration.volumes.items()
+    }
 
 
 def hints(config: VolumeConfig) -> tuple[str, ...]:
