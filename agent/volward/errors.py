@@ -290,8 +290,8 @@ class DuplicateUuidError(VolwardError):
 class DamagedHeaderError(VolwardError):
     """The LUKS2 header of the device is damaged or is not the one expected.
 
-    A LUKS2 header has two copies. With one of them damaged the volume still opens and `cryptsetup repair`
-    mends the other; with both damaged a header backup is needed. Do not format.
+    A LUKS2 header has two copies. With one of them damaged the volume still opens, and `volward header repair`
+    mends it from the other; with both damaged `volward header restore` writes a backup. Do not format.
     """
 
     code = "VW0308"

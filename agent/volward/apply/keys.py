@@ -278,7 +278,7 @@ def read_header(node: Path) -> Header:
     if found.header is None or found.presence is not Presence.PRESENT:
         raise DamagedHeaderError(
             f"The LUKS2 header of {node} cannot be read: {found.error or 'there is none'}",
-            resolution="Do not format. `cryptsetup repair` mends one damaged copy from the other.",
+            resolution="Do not format. `volward header restore` writes a backup of it.",
         )
     return found.header
 

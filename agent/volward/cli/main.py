@@ -39,6 +39,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Keys": {
         "key": ("volward.cli.key:key", "Export and test the keys of volumes."),
         "recovery": ("volward.cli.recovery:recovery", "Make, confirm and test recovery keys."),
+        "header": ("volward.cli.header:header", "Back up, verify, restore and repair the headers of volumes."),
     },
     "When something is wrong": {
         "explain": ("volward.cli.explain:explain", "Explain an error code."),

@@ -50,6 +50,14 @@ def listing(directory: Path, volumes: Iterable[str] | None = None) -> dict[str, 
     return {volume: tuple(sorted(stored, key=_age)) for volume, stored in sorted(found.items())}
 
 
+def names(directory: Path) -> dict[str, list[Path]]:
+    """Return the files by volume, the newest first by their names; no file is read. Raises OSError."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(_paths(directory), key=lambda one: one.name, reverse=True):
+        found.setdefault(path.name.partition(".")[0], []).append(path)
+    return found
+
+
 def of(directory: Path, volume: str) -> tuple[Stored, ...]:
     """Return one volume's files, newest first. Raises OSError."""
     return listing(directory, (volume,)).get(volume, ())

@@ -46,7 +46,7 @@ def look(spec: VolumeSpec, name: str | None) -> Wanted:
     """
     with explained(f"Looking at {spec.name}"):
         record = _unfinished(spec, name)
-        path = _chosen(spec, str(record.facts["backup"]) if record else name)
+        path = chosen(spec, str(record.facts["backup"]) if record else name)
         facts = sealing.read_facts(path)
         seen = observe(spec, prove_blank=True)
         device = present_device(spec, seen)
@@ -76,7 +76,8 @@ def _same(spec: VolumeSpec, record: journal.Record, name: str) -> bool:
     return files.named(spec.header_backups, spec.name, name).absolute() == Path(str(record.facts["backup"]))
 
 
-def _chosen(spec: VolumeSpec, name: str | None) -> Path:
+def chosen(spec: VolumeSpec, name: str | None) -> Path:
+    """Return a backup by its name or path, or the newest proven one. Raises NoHeaderBackupError, OSError."""
     if name is not None:
         return files.named(spec.header_backups, spec.name, name)
     found = files.backups(spec.header_backups, spec.name)

@@ -4,8 +4,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from volward import lock
-from volward.errors import KeyRejectedError
+from volward import durable, lock
+from volward.errors import KeyExistsError, KeyRejectedError
 from volward.header_backup import recipients, scratch, sealing
 from volward.header_backup.facts import Facts
 from volward.header_backup.scratch import Scratch
@@ -24,10 +24,13 @@ class Verified:
     keyslot: int
 
 
-def verify(spec: VolumeSpec, path: Path, *, ask_recovery: bool, deadline_seconds: float) -> Verified:
+def verify(
+    spec: VolumeSpec, path: Path, *, ask_recovery: bool, deadline_seconds: float, output: Path | None = None
+) -> Verified:
     """Prove a backup: by the key providers, or by the recovery key alone, which is asked for.
 
-    Raises NoOpenerError, HeaderBackupError, KeyRejectedError.
+    With ``output`` the header area is then written to that new file, for stock cryptsetup. Raises NoOpenerError,
+    HeaderBackupError, KeyRejectedError; KeyExistsError when the file exists.
     """
     with ExitStack() as stack:
         stack.enter_context(explained(f"Verifying {path}"))
@@ -38,7 +41,16 @@ def verify(spec: VolumeSpec, path: Path, *, ask_recovery: bool, deadline_seconds
         area, opener = recipients.unsealed(sealed, spec, providers, typed, deadline_seconds=deadline_seconds)
         one = stack.enter_context(scratch.restored(sealed.name, area))
         _, keyslot = fitting_key(stack, one, spec, providers, typed, deadline_seconds=deadline_seconds)
+        if output is not None:
+            _write(output, area)
         return Verified(sealed.facts, str(opener.ref), keyslot)
+
+
+def _write(output: Path, area: bytes) -> None:
+    try:
+        durable.create(output.absolute(), area)
+    except FileExistsError as error:
+        raise KeyExistsError(f"{output} exists already.", resolution="Choose a new file name.") from error
 
 
 def typed_key(spec: VolumeSpec, providers: Providers) -> SecretBytes:

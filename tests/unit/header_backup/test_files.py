@@ -73,6 +73,13 @@ def test_the_newest_comes_first(directory: Path, key: SecretBytes) -> None:
     assert set(files.listing(directory)) == {"pgdata", "pgdata-2"}
 
 
+def test_names_alone(directory: Path, key: SecretBytes) -> None:
+    old, new = (write(directory, key, replace(FACTS, created_at=at)) for at in (1000, 2000))
+    other = write(directory, key, replace(FACTS, volume="pgdata-2"))
+    (directory / "notes.txt").write_bytes(b"x")
+    assert files.names(directory) == {"pgdata": [new, old], "pgdata-2": [other]}
+
+
 def test_nothing_is_listed_where_there_is_nothing(directory: Path) -> None:
     assert files.listing(directory) == {}
     assert files.of(directory, "pgdata") == ()

@@ -16,6 +16,7 @@ from volward.errors import (
     ForeignHeaderError,
     HeaderBackupError,
     IdentityError,
+    KeyExistsError,
     KeyRejectedError,
     MappingError,
     NoHeaderBackupError,
@@ -137,6 +138,18 @@ def test_a_recovery_key_that_opens_the_file_and_no_keyslot(volume: BackupHost, m
         verify(volume.spec, path, ask_recovery=True, deadline_seconds=1)
     with pytest.raises(KeyRejectedError, match=r"volward\.pgdata\.v1 opens none"):
         verify(volume.spec, path, ask_recovery=False, deadline_seconds=1)
+
+
+def test_the_header_for_stock_cryptsetup(volume: BackupHost, tmp_path: Path) -> None:
+    whole = area(volume)
+    path, output = volume.backup().path, tmp_path / "header"
+    verify(volume.spec, path, ask_recovery=False, deadline_seconds=1, output=output)
+    assert output.read_bytes() == whole and output.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(KeyExistsError):
+        verify(volume.spec, path, ask_recovery=False, deadline_seconds=1, output=output)
+    volume.wreck()
+    cryptsetup.restore_header(volume.node, output)
+    assert area(volume) == whole
 
 
 def test_a_copy_from_elsewhere(volume: BackupHost, tmp_path: Path) -> None:
