@@ -23,12 +23,12 @@ test: tools $(VENV)/installed lint unit host-tests coverage ## Everything: lint,
 	@echo "make test: everything passed"
 
 .PHONY: test-cuts
-test-cuts: tools $(VENV)/installed lab ## A power cut and a SIGKILL at every step of the first apply; provoked core dumps
-	$(BIN)/pytest --full --numprocesses 2 --dist loadfile tests/faults/test_sigkill.py tests/faults/test_power_cut.py tests/host/test_secrets.py
+test-cuts: tools $(VENV)/installed lab ## A power cut and a SIGKILL at every point of every step of the first apply
+	$(BIN)/pytest --full --numprocesses 2 --dist loadfile tests/faults/test_sigkill.py tests/faults/test_power_cut.py
 
 .PHONY: test-full
 test-full: tools $(VENV)/installed lab ## The long matrices too (hours); writes their counts to docs/reference/matrix.md
-	$(BIN)/pytest tests --full
+	$(BIN)/pytest --full --numprocesses 2 --dist loadfile tests
 
 .PHONY: lint
 lint: $(VENV)/installed ## Style, types and the layers of the architecture

@@ -434,6 +434,7 @@ class Observation:
     mount_unit: MountUnitState
     pin: Pin | None
     unfinished: Unfinished | None
+    opens_at_boot: bool = True  # the boot unit is enabled, or the volume is not to be opened at boot
     directories_differ: tuple[str, ...] = ()  # store directories that lack or have another owner or mode
     same_uuid_elsewhere: tuple[str, ...] = ()  # other devices that carry the header's UUID
     recovery_confirmed: bool = False

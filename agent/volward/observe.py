@@ -91,7 +91,8 @@ def _look(
         mapping_file_system_uuid=found[1],
         mount=here,
         mount_point=mount.state(spec.mount_point, shared.mounts) if spec.mount_point else MountPointState.ABSENT,
-        mount_unit=_units(spec),
+        mount_unit=_units(spec, shared),
+        opens_at_boot=shared.boot_opens or not spec.open_at_boot,
         pin=pin,
         unfinished=unfinished,
         directories_differ=_directories(spec, here, mapped),
@@ -138,9 +139,9 @@ def _content(mapped: Mapping, here: Mount | None, *, for_status: bool) -> tuple[
     return found.type, found.uuid
 
 
-def _units(spec: VolumeSpec) -> MountUnitState:
+def _units(spec: VolumeSpec, shared: Surroundings) -> MountUnitState:
     units = systemd.units_of(spec)
-    if all(unit.current for unit in units):
+    if all(unit.current for unit in units) and not systemd.left_behind(spec, shared.ties.get(spec.name, ())):
         return MountUnitState.CURRENT
     return MountUnitState.DIFFERENT if units[0].path.exists() else MountUnitState.ABSENT
 

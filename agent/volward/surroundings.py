@@ -7,7 +7,7 @@ table once. Read-only; calls no host commands.
 from functools import cached_property
 from pathlib import Path
 
-from volward.host import block, luks_carriers, mapping, mount
+from volward.host import block, boot, luks_carriers, mapping, mount, systemd
 from volward.host.block import Loops
 from volward.host.mount import Mounts
 from volward.host.usage import Usage
@@ -36,6 +36,16 @@ class Surroundings:
     def mapping_names(self) -> dict[str, str]:
         """Kernel names by mapping name. Raises OSError."""
         return mapping.names()
+
+    @cached_property
+    def ties(self) -> dict[str, tuple[Path, ...]]:
+        """The drop-ins that tie units to volumes, by volume. Raises OSError."""
+        return systemd.ties()
+
+    @cached_property
+    def boot_opens(self) -> bool:
+        """Whether the unit that opens the volumes at boot is enabled."""
+        return boot.enabled()
 
     @cached_property
     def loops(self) -> Loops:

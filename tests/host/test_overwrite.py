@@ -81,3 +81,37 @@ def test_a_disk_that_is_in_use_is_not_overwritten(host: Host) -> None:
 
     assert "mounted at /mnt/other" in refused.stderr
     assert host.get("/mnt/other/kept") == b"kept\n"
+
+
+# volward, ended in the middle of the wipe: libblkid's signatures and the beginning are gone, the end is not.
+CUT_WIPE = """
+import os, signal, sys
+from volward.host import wipe
+from volward.cli.main import main
+
+zero = wipe._zero
+
+def cut(descriptor, offset, length):
+    zero(descriptor, offset, length)
+    os.fsync(descriptor)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+wipe._zero = cut
+sys.argv = ["volward", "apply", "--yes", "--overwrite", "data=OVER-1", "data"]
+main()
+"""
+
+
+def test_a_wipe_that_was_cut_needs_the_typed_identity_again(host: Host) -> None:
+    disk = host.disk("OVER-1", SIZE)
+    host.sh(CONTENTS[2].prepare, disk.path_in_guest)
+    configure(host, disk.link)
+
+    host.sh('/opt/volward/bin/python -c "$1" || exit $?', CUT_WIPE, ok=(137,))
+
+    assert "begun" in host.volward("journal").stdout
+    assert "not blank" in host.volward("apply", "--yes", "data", ok=(73,)).stderr
+    done = host.volward("apply", "--yes", "--overwrite", "data=OVER-1", "data")
+    assert "data: provisioned, open and mounted" in done.stdout
+    found = json.loads(host.run("wipefs", "--no-act", "--json", disk.link).stdout)["signatures"]
+    assert {one["type"] for one in found} == {"crypto_LUKS"}

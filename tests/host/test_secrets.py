@@ -41,7 +41,6 @@ CONTROL = "import os, sys; held = sys.stdin.buffer.read(); os.abort()"
 
 
 @pytest.mark.lab
-@pytest.mark.full
 @pytest.mark.parametrize("pattern", [f"{CORES}/core.%p", f"|/usr/bin/dd of={CORES}/core.%p status=none"])
 def test_a_core_dump_holds_no_key(host: Host, pattern: str) -> None:
     disk = host.disk("DATA-1", 64 * MIB)

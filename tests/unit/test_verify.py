@@ -67,6 +67,7 @@ def test_opening_promises_mapping_and_mount(seen: Observation, expected: set[str
     [
         (replace(PERFECT, header=None, header_error="damaged"), {"header: expected a LUKS2 header, found damaged"}),
         (replace(PERFECT, header=None), {"header: expected a LUKS2 header, found none"}),
+        (replace(PERFECT, opens_at_boot=False), {"boot unit: expected enabled, found missing or disabled"}),
         (replace(PERFECT, pin=None), {f"LUKS UUID: expected nothing, found {HEADER.uuid}"}),
         (
             replace(PERFECT, pin=Pin(PERFECT.pin.identity, OTHER_UUID)) if PERFECT.pin else PERFECT,

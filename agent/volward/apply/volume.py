@@ -10,8 +10,8 @@ from volward import openings
 from volward.apply.keys import open_through_chain
 from volward.apply.work import Work
 from volward.errors import DeviceUnknownError, FileSystemError, IdentityError, MappingError, MountPointError
-from volward.host import account, block, cryptsetup, file_system, mapping, marker, mount, swap, systemd
-from volward.model import Action, Device, Directory, Mapping, MappingState, StoreKind
+from volward.host import account, block, cryptsetup, file_system, mapping, marker, mount, superblock, swap, systemd
+from volward.model import Action, Device, Directory, Mapping, MappingState, StoreKind, VolumeSpec
 from volward.secret import SecretBytes
 
 
@@ -36,7 +36,11 @@ def close(action: Action, work: Work) -> None:
 
 
 def make_file_system(action: Action, work: Work) -> None:
-    """Make the file system, if the mapping is ours and still carries nothing or our own half-made one."""
+    """Make the file system, if the mapping is ours and still carries nothing or our own half-made one.
+
+    One that an earlier run made whole, and did not come to write down, is taken as it is: somebody may have mounted
+    it since.
+    """
     del action
     spec = work.spec
     _refuse_unless_mapped(work, _resolved(work))
@@ -51,6 +55,8 @@ def make_file_system(action: Action, work: Work) -> None:
             f"{spec.mapping_path} already carries {found.type} ({found.uuid}).",
             resolution="volward did not make it and leaves it alone.",
         )
+    if found.type and _made_before(spec):
+        return
     file_system.make(spec.mapping_path, spec.file_system, uuid=work.file_system_uuid, label=spec.name)
     made = file_system.identify(spec.mapping_path)
     if made.type != spec.file_system or made.uuid != work.file_system_uuid:
@@ -58,6 +64,19 @@ def make_file_system(action: Action, work: Work) -> None:
             f"A file system was made on {spec.mapping_path}, yet {made.type or 'nothing'} is found there.",
             resolution="Look at `dmesg`, then run the same command again.",
         )
+
+
+def _made_before(spec: VolumeSpec) -> bool:
+    """Whether our own file system is whole. Raises FileSystemError for a broken one that may hold data."""
+    if file_system.is_whole(spec.mapping_path, spec.file_system):
+        return True
+    if superblock.may_hold_data(spec.mapping_path):
+        raise FileSystemError(
+            f"The {spec.file_system} on {spec.mapping_path} is damaged, and may have been mounted since it was made.",
+            resolution=f"Mend it with its own tool (fsck). If it never held data: `wipefs --all {spec.mapping_path}`. "
+            "Then run the same command again.",
+        )
+    return False
 
 
 def seal_mount_point(action: Action, work: Work) -> None:
@@ -68,11 +87,16 @@ def seal_mount_point(action: Action, work: Work) -> None:
 
 
 def write_units(action: Action, work: Work) -> None:
-    """Write the unit files that differ; the caller reloads systemd once for a whole pass."""
+    """Write the unit files that differ, and remove those of consumers that are none any more.
+
+    The caller reloads systemd once for a whole pass.
+    """
     del action
     for unit in systemd.units_of(work.spec):
         if not unit.current:
             unit.write()
+    for path in systemd.left_behind(work.spec, systemd.ties().get(work.spec.name, ())):
+        systemd.remove_drop_in(path)
 
 
 def mount_volume(action: Action, work: Work) -> None:

@@ -1,8 +1,8 @@
 """What a mapping carries: making a file system, and saying which one is there.
 
-Uses mkfs.ext4(8), mkfs.xfs(8), mkswap(8) and blkid(8). None of the makers is a guard: without a terminal
-mkfs.ext4 and mkswap overwrite a live file system and return 0 (mkfs.xfs refuses). The proof that nothing is
-lost is the caller's.
+Uses mkfs.ext4(8), mkfs.xfs(8), mkswap(8), e2fsck(8), xfs_repair(8) and blkid(8). None of the makers is a guard:
+without a terminal mkfs.ext4 and mkswap overwrite a live file system and return 0 (mkfs.xfs refuses). The proof
+that nothing is lost is the caller's.
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,8 @@ from volward.model import MIB, FileSystem
 
 # Bytes, from ext4's superblock, xfs's superblock and the swap header; longer labels are cut.
 LABEL_BYTES = {FileSystem.EXT4: 16, FileSystem.XFS: 12, FileSystem.SWAP: 15}
+
+_CHECK_SECONDS = 600.0  # a new file system is checked within seconds; the device may be slow
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,23 @@ def _maker(kind: FileSystem, uuid: str, label: str) -> tuple[Word, ...]:
             return ("mkfs.xfs", "-q", "-K", "-m", f"uuid={uuid}", "-L", label)
         case FileSystem.SWAP:
             return ("mkswap", "--uuid", uuid, "--label", label)
+
+
+def is_whole(node: Path, kind: FileSystem) -> bool:
+    """Say whether an unmounted file system passes its own check, which changes nothing.
+
+    A maker that was cut short left one that does not. Raises ToolMissingError, ToolTimeoutError.
+    """
+    match kind:
+        case FileSystem.EXT4:
+            # 4: errors, 8: it is no file system that can be checked (e2fsck(8)).
+            done = run.read(["e2fsck", "-f", "-n", node], ok=(0, 4, 8, 12), timeout_seconds=_CHECK_SECONDS)
+        case FileSystem.XFS:
+            # 1: errors, 2: a log that a mount has to replay first (xfs_repair(8)).
+            done = run.read(["xfs_repair", "-n", node], ok=(0, 1, 2), timeout_seconds=_CHECK_SECONDS)
+        case FileSystem.SWAP:
+            return True  # one page, written at once
+    return done.status == 0
 
 
 def identify(node: Path) -> FileSystemFound:

@@ -18,6 +18,7 @@ from volward.model import StoreKind, VolumeSpec
 
 UNIT_DIRECTORY = Path("/etc/systemd/system")
 OPENING_UNIT = "volward-open.service"  # opens the volumes at boot; shipped in units/
+_TIE = "50-volward-"  # begins the name of a drop-in that ties a consumer to a volume
 _DEVICE_WAIT_SECONDS = 10
 _SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:_.")
 _START_DEADLINE_SECONDS = 180.0
@@ -122,7 +123,29 @@ After={mount}
     if writable:
         paths = "".join(f"ReadWritePaths={path}\n".replace("%", "%%") for path in writable)
         content += f"\n[Service]\n# Its own unit lets it write to the usual places alone.\n{paths}"
-    return UnitFile(directory / f"{unit}.d" / f"50-volward-{volume}.conf", content)
+    return UnitFile(directory / f"{unit}.d" / f"{_TIE}{volume}.conf", content)
+
+
+def ties(*, directory: Path = UNIT_DIRECTORY) -> dict[str, tuple[Path, ...]]:
+    """Return the drop-ins by which volward tied units to volumes, by volume. Raises OSError."""
+    found: dict[str, tuple[Path, ...]] = {}
+    for path in sorted(directory.glob(f"*.d/{_TIE}*.conf")):
+        volume = path.name.removeprefix(_TIE).removesuffix(".conf")
+        found[volume] = (*found.get(volume, ()), path)
+    return found
+
+
+def left_behind(spec: VolumeSpec, tied: Sequence[Path]) -> tuple[Path, ...]:
+    """Return those of a volume's drop-ins whose consumer the configuration does not name any more."""
+    wanted = {unit.path for unit in units_of(spec)}
+    return tuple(path for path in tied if path not in wanted)
+
+
+def remove_drop_in(path: Path) -> None:
+    """Remove a drop-in, and its directory with the last one. Raises OSError."""
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # somebody else's drop-ins are in it
+        path.parent.rmdir()
 
 
 def units_of(spec: VolumeSpec) -> tuple[UnitFile, ...]:

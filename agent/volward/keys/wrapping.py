@@ -3,7 +3,8 @@
 The derived key is HKDF-SHA256 (RFC 5869) of the wrapping key, a random salt and the purpose; since it is used
 once, its nonce is zero. To a public key: X25519 (RFC 7748) with a key pair for this one time gives the
 wrapping key. What is stored is text (base64). The package cryptography holds derived keys and shared secrets in
-`bytes` objects, and those cannot be wiped: they live until Python uses their memory again. Calls no host commands.
+`bytes` objects, and its version 38 (Debian 12) takes what it encrypts as `bytes` alone: those cannot be wiped, they
+live until Python uses their memory again. Calls no host commands.
 """
 
 import base64
@@ -26,7 +27,7 @@ def wrap(secret: SecretBytes, under: SecretBytes, *, purpose: str) -> str:
     """Return ``secret`` sealed under a key of at least 128 bits of entropy; only the same purpose opens it."""
     salt = os.urandom(SALT_BYTES)
     with under.view() as key, secret.view() as content:
-        return encoded(salt + _cipher(key, salt, purpose).encrypt(NONCE, content, None))
+        return encoded(salt + _cipher(key, salt, purpose).encrypt(NONCE, bytes(content), None))
 
 
 def unwrap(text: str, under: SecretBytes, *, purpose: str) -> SecretBytes:
@@ -60,7 +61,7 @@ def seal_to(secret: SecretBytes, public: str, *, purpose: str) -> str:
         raise _rejected("The public key of the recovery key is none.") from error
     ours, salt = _public(once), os.urandom(SALT_BYTES)
     with secret.view() as content:
-        sealed = _cipher(shared, salt + ours + recipient, purpose).encrypt(NONCE, content, None)
+        sealed = _cipher(shared, salt + ours + recipient, purpose).encrypt(NONCE, bytes(content), None)
     return encoded(ours + salt + sealed)
 
 

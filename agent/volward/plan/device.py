@@ -105,9 +105,18 @@ def present_device(spec: VolumeSpec, seen: Observation) -> Device:
     if seen.device is None or seen.device_presence is Presence.ABSENT:
         raise DeviceNotFoundError(
             f"The device of {spec.name} is not there: {seen.device_error or spec.device}",
-            resolution="Attach it, or correct `device` in the configuration (`ls -l /dev/disk/by-id`).",
+            resolution=_how_to_get_back(spec, seen),
         )
     return seen.device
+
+
+def _how_to_get_back(spec: VolumeSpec, seen: Observation) -> str:
+    if not spec.is_file:
+        return "Attach it, or correct `device` in the configuration (`ls -l /dev/disk/by-id`)."
+    back = "Is the file system that it lies on mounted? Bring the file back from its backup otherwise."
+    if seen.pin is None:
+        return back
+    return f"{back} To give its data up and begin anew, remove /var/lib/volward/pins/{spec.name}.json."
 
 
 def current_operation(seen: Observation) -> Unfinished | None:

@@ -15,7 +15,7 @@ from volward.plan.device import (
     refuse_use_of_mapping,
 )
 from volward.plan.goal import Goal
-from volward.plan.volume import mounting
+from volward.plan.volume import at_boot, mounting
 
 
 def plan_scratch(spec: VolumeSpec, seen: Observation, goal: Goal) -> Plan:
@@ -50,8 +50,11 @@ def plan_scratch(spec: VolumeSpec, seen: Observation, goal: Goal) -> Plan:
         actions += mounting(spec, seen, goal)
         if goal is Goal.OPEN and any(action.step is Step.MAKE_FILE_SYSTEM for action in actions):
             actions.append(Action(Step.PREPARE_STORE, "prepare the scratch directory", "its file system is new"))
-    elif not seen.swap_active:
-        actions.append(Action(Step.SWAP_ON, "use it as swap", "it is not in use yet"))
+    else:
+        if goal is Goal.PROVISION:
+            actions += at_boot(seen)
+        if not seen.swap_active:
+            actions.append(Action(Step.SWAP_ON, "use it as swap", "it is not in use yet"))
     where = f"mounted at {spec.mount_point}" if spec.mount_point else "in use as swap"
     return Plan(spec.name, tuple(actions), "" if actions else f"scratch volume {spec.name} is open and {where}")
 

@@ -306,12 +306,21 @@ def mounting(spec: VolumeSpec, seen: Observation, goal: Goal) -> list[Action]:
     if goal is Goal.PROVISION and seen.mount_unit is not MountUnitState.CURRENT:
         changed = "is missing" if seen.mount_unit is MountUnitState.ABSENT else "differs from the configuration"
         actions.append(Action(Step.WRITE_UNITS, "write the mount unit and the consumers' drop-ins", f"it {changed}"))
+    elif goal is Goal.PROVISION:
+        actions += at_boot(seen)
     if state is not MountPointState.MOUNTED:
         actions.append(Action(Step.MOUNT, f"mount it at {spec.mount_point}", "it is not mounted"))
     if goal is Goal.PROVISION and (state is not MountPointState.MOUNTED or seen.directories_differ):
         reason = "; ".join(seen.directories_differ) or "the store's directories are checked once it is mounted"
         actions.append(Action(Step.PREPARE_STORE, f"prepare the {spec.store} directories", reason))
     return actions
+
+
+def at_boot(seen: Observation) -> list[Action]:
+    """Return what has the boot open the volume, when it would not."""
+    if seen.opens_at_boot:
+        return []
+    return [Action(Step.WRITE_UNITS, "have the boot open it", "the boot unit is missing or disabled")]
 
 
 def _refuse_foreign_mount(spec: VolumeSpec, seen: Observation) -> None:

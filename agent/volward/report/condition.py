@@ -255,6 +255,8 @@ def _in_use(one: SeenVolume) -> list[Remark]:
         if seen.mount_unit is not MountUnitState.CURRENT:
             found.append(Remark(f"The unit files are {seen.mount_unit}, not current.", apply))
         found += _mount_point(one)
+    if provisioned and not seen.opens_at_boot:
+        found.append(Remark("The next boot will not open it: the boot unit is missing or disabled.", apply))
     if one.space is not None:
         worst = max(one.space.used_percent, one.space.inodes_percent)
         if worst >= _NEARLY_FULL_PERCENT:

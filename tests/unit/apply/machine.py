@@ -14,7 +14,7 @@ from tests.unit.builders import CLOSED, DEVICE, FRESH_HEADER, OPEN, SPEC, keyslo
 
 from volward import audit, openings
 from volward.errors import BusyError, KeyRejectedError, VolwardError
-from volward.host import blank, block, cryptsetup, file_system, header, mapping, marker, wipe
+from volward.host import blank, block, cryptsetup, file_system, header, mapping, marker, superblock, wipe
 from volward.host.cryptsetup import Argon2id, Pbkdf2
 from volward.host.file_system import FileSystemFound
 from volward.host.header import HeaderReading
@@ -117,6 +117,8 @@ class Machine:
     mapping: Mapping = CLOSED
     content: FileSystemFound = NOTHING
     marker_uuid: str = ""
+    whole: bool = False  # the file system passes its check
+    may_hold_data: bool = False
     obedient: bool = True  # False: the tools return 0 and do nothing
     log: list[str] = field(default_factory=list)
     audited: list[tuple[str, str, str]] = field(default_factory=list)
@@ -244,6 +246,8 @@ class Machine:
         monkeypatch.setattr(mapping, "disk_sequence", lambda number: f"sequence of {number}")
         monkeypatch.setattr(file_system, "identify", lambda node: self.content)
         monkeypatch.setattr(file_system, "make", self.make)
+        monkeypatch.setattr(file_system, "is_whole", lambda node, kind: self.whole)
+        monkeypatch.setattr(superblock, "may_hold_data", lambda node: self.may_hold_data)
         monkeypatch.setattr(marker, "read", lambda node: self.marker_uuid)
         monkeypatch.setattr(audit, "record", self.record)
         monkeypatch.setattr(openings, "write", lambda volume, opening: self.remembered.append(opening))

@@ -69,6 +69,21 @@ def test_our_own_half_made_one_is_made_anew(machine: Machine, work: Work) -> Non
     assert machine.log == ["mkfs ext4 pgdata"]
 
 
+def test_one_that_was_made_whole_and_not_written_down_stays(machine: Machine, work: Work) -> None:
+    machine.mapping, machine.content = OPEN, FileSystemFound("ext4", work.file_system_uuid)
+    machine.whole = True
+    apply(step(Step.MAKE_FILE_SYSTEM), work)
+    assert machine.log == []
+
+
+def test_a_damaged_one_that_may_hold_data_stays(machine: Machine, work: Work) -> None:
+    machine.mapping, machine.content = OPEN, FileSystemFound("ext4", work.file_system_uuid)
+    machine.may_hold_data = True
+    with pytest.raises(FileSystemError, match="may have been mounted"):
+        apply(step(Step.MAKE_FILE_SYSTEM), work)
+    assert machine.log == []
+
+
 @pytest.mark.parametrize("found", [FileSystemFound("ext4", "somebody's"), FileSystemFound("xfs", "")])
 def test_any_other_content_stays(machine: Machine, work: Work, found: FileSystemFound) -> None:
     machine.mapping, machine.content = OPEN, found
@@ -159,8 +174,13 @@ def test_units_that_are_current_are_not_written(
     current, old = UnitFile(tmp_path / "current.mount", "[Mount]\n"), UnitFile(tmp_path / "d/old.mount", "[Mount]\n")
     current.write()
     before = current.path.stat().st_ino
+    left = tmp_path / "app.service.d/50-volward-pgdata.conf"
+    left.parent.mkdir()
+    left.touch()
     monkeypatch.setattr(systemd, "units_of", lambda spec: (current, old))
+    monkeypatch.setattr(systemd, "ties", lambda: {"pgdata": (left,), "cache": (current.path,)})
     apply(step(Step.WRITE_UNITS), work)
+    assert not left.exists()
     assert current.path.stat().st_ino == before
     assert old.current
 

@@ -74,3 +74,22 @@ def test_make_and_identify_with_the_real_tools(tmp_path: Path, kind: FileSystem,
     assert file_system.identify(node) == FileSystemFound("", "")
     file_system.make(node, kind, uuid=UUID, label="volward-a")
     assert file_system.identify(node) == FileSystemFound(found, UUID)
+
+
+@pytest.mark.parametrize(("kind", "maker"), [(FileSystem.EXT4, "mkfs.ext4"), (FileSystem.XFS, "mkfs.xfs")])
+def test_a_file_system_is_whole_when_its_maker_ended(tmp_path: Path, kind: FileSystem, maker: str) -> None:
+    """With the real tools, on a file."""
+    image = tmp_path / "image"
+    with image.open("wb") as file:
+        file.truncate(320 * 1024 * 1024)
+    file_system.make(image, kind, uuid=UUID, label="x")
+    assert file_system.is_whole(image, kind)
+    with image.open("r+b") as file:  # what a cut leaves: the superblock, and not all that it speaks of
+        file.seek(8192 if kind is FileSystem.EXT4 else 512)
+        file.write(bytes(1024 * 1024))
+    assert not file_system.is_whole(image, kind)
+
+
+def test_a_swap_area_is_one_page(recording: Recording) -> None:
+    assert file_system.is_whole(NODE, FileSystem.SWAP)
+    assert recording.calls == []

@@ -39,3 +39,27 @@ def test_zeros_are_nothing_and_what_cannot_be_read_is_unknown(tmp_path: Path) ->
     assert superblock.read(_file(tmp_path)) == ("", "")
     assert superblock.read(_file(tmp_path, 100)) == ("unknown", "")
     assert superblock.read(tmp_path / "nowhere") == ("unknown", "")
+
+
+def test_ext4_counts_its_mounts(tmp_path: Path) -> None:
+    image = _file(tmp_path, 64 * 1024 * 1024)
+    subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True, capture_output=True)
+    assert not superblock.may_hold_data(image)
+    subprocess.run(["tune2fs", "-C", "1", image], check=True, capture_output=True)
+    assert superblock.may_hold_data(image)
+
+
+def test_xfs_is_in_progress_until_its_maker_ends(tmp_path: Path) -> None:
+    image = _file(tmp_path, 320 * 1024 * 1024)
+    subprocess.run(["mkfs.xfs", "-q", image], check=True, capture_output=True)
+    assert superblock.may_hold_data(image)
+    with image.open("r+b") as file:
+        file.seek(126)
+        file.write(b"\1")
+    assert not superblock.may_hold_data(image)
+
+
+def test_what_cannot_be_told_may_hold_data(tmp_path: Path) -> None:
+    assert superblock.may_hold_data(_file(tmp_path))
+    assert superblock.may_hold_data(_file(tmp_path, 100))
+    assert superblock.may_hold_data(tmp_path / "nowhere")

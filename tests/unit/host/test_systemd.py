@@ -102,6 +102,24 @@ def test_a_consumer_with_a_sandbox_is_let_into_its_directories(store: StoreKind,
     assert content.count("ReadWritePaths=") == content.count("ReadWritePaths=/srv/volward/pgdata/data\n") == let_in
 
 
+def test_the_drop_in_of_a_consumer_that_is_none_any_more_goes(tmp_path: Path) -> None:
+    gone = systemd.consumer_drop_in("pgdata", unit="old.service", mount_point=MOUNT_POINT, directory=tmp_path)
+    shared = systemd.consumer_drop_in("pgdata", unit="other.service", mount_point=MOUNT_POINT, directory=tmp_path)
+    for unit in (gone, shared):
+        unit.write()
+    mine = shared.path.with_name("mine.conf")
+    mine.touch()
+    wanted = systemd.units_of(SPEC)[-1].path
+
+    assert systemd.ties(directory=tmp_path) == {"pgdata": (gone.path, shared.path)}
+    assert systemd.left_behind(SPEC, (gone.path, wanted)) == (gone.path,)
+
+    systemd.remove_drop_in(gone.path)
+    systemd.remove_drop_in(shared.path)
+    assert not gone.path.parent.exists()
+    assert mine.exists() and not shared.path.exists()
+
+
 def test_a_unit_is_current_only_with_exactly_its_content(tmp_path: Path) -> None:
     unit = UnitFile(tmp_path / "redis.service.d" / "50-volward-redis.conf", "[Unit]\n")
     assert not unit.current

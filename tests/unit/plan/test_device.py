@@ -54,6 +54,7 @@ from volward.plan.device import (
     Ownership,
     identity_warnings,
     ownership,
+    present_device,
     refuse_formatting,
     refuse_mapping,
 )
@@ -295,3 +296,17 @@ def test_opening_only_warns_of_another_identity() -> None:
     assert identity_warnings(SPEC, AT_BOOT) == ()
     assert identity_warnings(SPEC, BLANK) == ()
     assert identity_warnings(SPEC, replace(AT_BOOT, device=None)) == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "seen", "says"),
+    [
+        (SPEC, replace(PERFECT, device_presence=Presence.ABSENT, device=None), "Attach it"),
+        (FILE_SPEC, NO_FILE, "from its backup otherwise."),
+        (FILE_SPEC, replace(NO_FILE, pin=PIN), "remove /var/lib/volward/pins/pgdata.json."),
+    ],
+)
+def test_a_device_that_is_gone_has_a_way_back(spec: VolumeSpec, seen: Observation, says: str) -> None:
+    with pytest.raises(DeviceNotFoundError) as refused:
+        present_device(spec, seen)
+    assert says in refused.value.resolution

@@ -74,6 +74,7 @@ PINNED = replace(BLANK, pin=Pin(IDENTITY, UUID))
         (SCRATCH, HALF_OPEN, Goal.OPEN, "close open make-file-system mount prepare-store"),
         (SCRATCH, replace(HALF_OPEN, mapping_file_system="ext4"), Goal.OPEN, "mount"),
         (SCRATCH, MOUNTED, Goal.OPEN, ""),
+        (SWAP, replace(CLAIMED, opens_at_boot=False), Goal.PROVISION, "open make-file-system write-units swap-on"),
         (SWAP, CLAIMED, Goal.OPEN, "open make-file-system swap-on"),
         (SWAP, replace(CLAIMED, mapping=OPEN, mapping_file_system="swap"), Goal.OPEN, "swap-on"),
         (SWAP, replace(CLAIMED, mapping=OPEN, mapping_file_system="swap", swap_active=True), Goal.OPEN, ""),

@@ -88,6 +88,15 @@ def _names(plan: Plan) -> str:
     return " ".join(action.name for action in plan.actions)
 
 
+def test_a_boot_that_would_not_open_it_is_mended() -> None:
+    seen = replace(PERFECT, opens_at_boot=False)
+
+    assert [(one.name, one.reason) for one in _plan(SPEC, seen).actions] == [
+        ("write-units", "the boot unit is missing or disabled")
+    ]
+    assert _plan(SPEC, seen, Goal.OPEN).actions == ()
+
+
 @pytest.mark.parametrize("goal", Goal)
 @pytest.mark.parametrize("recovery", [True, False])
 def test_for_a_perfect_host_there_is_nothing_to_do_and_it_says_why(goal: Goal, recovery: bool) -> None:

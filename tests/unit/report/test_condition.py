@@ -82,6 +82,7 @@ def test_a_whole_volume_has_nothing_to_see_to() -> None:
         (replace(SEEN, mapping_file_system="xfs"), "carries xfs, not ext4"),
         (replace(SEEN, directories_differ=("/srv/volward/pgdata/data is missing",)), "data is missing"),
         (replace(SEEN, mount_unit=MountUnitState.DIFFERENT), "unit files are different"),
+        (replace(SEEN, opens_at_boot=False), "The next boot will not open it"),
     ],
 )
 def test_what_makes_a_volume_in_use_degraded(seen: Observation, says: str) -> None:
