@@ -26,7 +26,7 @@ from volward.header_backup.facts import Facts, Kind
 from volward.header_backup.recipients import SealingKeys
 from volward.header_backup.scratch import Scratch
 from volward.host import block, header, header_area
-from volward.keys import recovery_pair
+from volward.keys import header_token, recovery_pair
 from volward.keys.providers import Providers
 from volward.keys.source import KeyRef
 from volward.model import Device, Header, StoreKind, VolumeSpec
@@ -152,7 +152,8 @@ class _Backup:
             ]
             wanted = {ref for ref, _ in keys.keys}
             pairs = recipients.recovery_refs(present)
-            if not pairs:
+            # A volume without a recovery key is told so elsewhere, at each step of its life.
+            if not pairs and (self._ask or header_token.recovery_keyslots(present)):
                 self._remarks.append(
                     f"No recovery key opens the header backups of {self._spec.name}: "
                     f"`volward recovery enrol {self._spec.name}` makes one that does."
