@@ -290,8 +290,8 @@ class DuplicateUuidError(VolwardError):
 class DamagedHeaderError(VolwardError):
     """The LUKS2 header of the device is damaged or is not the one expected.
 
-    A LUKS2 header has two copies. With one of them damaged the volume still opens and `cryptsetup repair`
-    mends the other; with both damaged a header backup is needed. Do not format.
+    A LUKS2 header has two copies. With one of them damaged the volume still opens, and `volward header repair`
+    mends it from the other; with both damaged `volward header restore` writes a backup. Do not format.
     """
 
     code = "VW0308"
@@ -553,6 +553,29 @@ class NoWayBackError(VolwardError):
 
     code = "VW0506"
     exit_status = ExitStatus.WOULD_DESTROY
+
+
+class HeaderBackupError(VolwardError):
+    """A header backup is damaged, is of another volume, or does not open what it should.
+
+    `volward header list` shows the backups of a volume and `volward header verify` tries them. Each change of a
+    header makes a new one, so an older one or a copy elsewhere may do. Nothing was written to the device.
+    """
+
+    code = "VW0507"
+    exit_status = ExitStatus.DAMAGED_HEADER
+
+
+class NoHeaderBackupError(VolwardError):
+    """There is no header backup of that volume or name.
+
+    Backups are files VOLUME.TIME.RANDOM.header in the directory of `[header_backup]`, by default
+    /var/lib/volward/header-backups. A copy from elsewhere is given by its path: `volward header restore VOLUME
+    --from FILE`.
+    """
+
+    code = "VW0508"
+    exit_status = ExitStatus.NOT_FOUND
 
 
 class BugError(VolwardError):

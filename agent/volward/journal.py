@@ -28,6 +28,8 @@ PROVISION = "provision"
 ENROL = "enrol"  # further keys of a provisioned volume, by `volward apply`
 ROTATE = "rotate"  # a new key in place of one that is enrolled, by `volward rotate`
 RECOVERY = "recovery"  # one more recovery key, by `volward recovery enrol`
+HEADER_RESTORE = "header_restore"  # a header backup over the present header
+HEADER_REPAIR = "header_repair"  # one copy of the header from the other
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,8 @@ def configuration() -> str:
     for title, name in (("vault", "VaultConfig"), ("vault.login", "VaultLoginConfig")):
         lines += ["", f"## `[{title}]`", "", definitions[name].get("description", ""), ""]
         lines += ["| Key | Default | What it is |", "|---|---|---|", *_rows(definitions[name], set())]
+    lines += ["", "## `[header_backup]`", "", definitions["HeaderBackupConfig"].get("description", ""), ""]
+    lines += ["| Key | Default | What it is |", "|---|---|---|", *_rows(definitions["HeaderBackupConfig"], set())]
     for name in sorted(definition for definition in definitions if definition.endswith("Store")):
         kind = definitions[name]["properties"]["kind"].get("const", name)
         lines += ["", f'## `store = {{ kind = "{kind}", … }}`', "", definitions[name].get("description", ""), ""]

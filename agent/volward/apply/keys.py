@@ -14,7 +14,7 @@ from volward.apply.work import HeldKey, Work
 from volward.errors import BugError, DamagedHeaderError, KeyRejectedError
 from volward.host import block, cryptenroll, cryptsetup, header
 from volward.host.cryptsetup import Argon2id, Pbkdf2
-from volward.keys import chain, header_token, recovery
+from volward.keys import chain, header_token, recovery, recovery_pair
 from volward.keys.chain import Failure, Patience
 from volward.keys.header_token import HeaderToken
 from volward.keys.source import KEY_BYTES, KeyPurpose, KeySource, TokenOpener
@@ -95,7 +95,8 @@ def enrol_recovery(action: Action, work: Work) -> None:
     with recovery.generate() as key:
         work.recovery.hand_over(work.spec.name, key)
         ref = work.providers.source(ProviderKind.RECOVERY, work.spec).first_ref(work.spec.name)
-        _enrol(work, HeldKey(ref, key), interactive=True)
+        # The pair lets header backups be sealed to this key later, when it is on paper.
+        _enrol(work, HeldKey(replace(ref, details=recovery_pair.make(key)), key), interactive=True)
 
 
 def open_through_chain(device: Device, work: Work) -> None:
@@ -296,7 +297,7 @@ def read_header(node: Path) -> Header:
     if found.header is None or found.presence is not Presence.PRESENT:
         raise DamagedHeaderError(
             f"The LUKS2 header of {node} cannot be read: {found.error or 'there is none'}",
-            resolution="Do not format. `cryptsetup repair` mends one damaged copy from the other.",
+            resolution="Do not format. `volward header restore` writes a backup of it.",
         )
     return found.header
 

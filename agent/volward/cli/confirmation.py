@@ -64,13 +64,36 @@ def confirm_overwriting(volume: str, device: Device, typed: str, *, terminal: bo
 
     Raises ConfirmationError, or NoTerminalError when nothing was typed and nobody can be asked.
     """
+    _confirm_identity(
+        device,
+        typed,
+        doing=f"Overwriting {device.node}",
+        warning=f"{device.node} will be wiped with everything on it.",
+        command=f'volward apply --overwrite "{volume}=IDENTITY"',
+        terminal=terminal,
+    )
+
+
+def confirm_header_restore(volume: str, device: Device, typed: str, *, terminal: bool) -> None:
+    """Have the identity typed of a device whose header is to be overwritten. Raises as `confirm_overwriting` does."""
+    _confirm_identity(
+        device,
+        typed,
+        doing=f"Restoring the header of {device.node}",
+        warning=f"The header of {device.node} will be overwritten; what is there now is kept aside.",
+        command=f'volward header restore {volume} --confirm "IDENTITY"',
+        terminal=terminal,
+    )
+
+
+def _confirm_identity(device: Device, typed: str, *, doing: str, warning: str, command: str, terminal: bool) -> None:
     if not typed:
         if not terminal:
             raise NoTerminalError(
-                f"Overwriting {device.node} has to be confirmed with the device's identity.",
-                resolution=f'Read it off the device, then run `volward apply --overwrite "{volume}=IDENTITY"`.',
+                f"{doing} has to be confirmed with the device's identity.",
+                resolution=f"Read it off the device, then run `{command}`.",
             )
-        click.echo(f"{device.node} will be wiped with everything on it.")
+        click.echo(warning)
         typed = click.prompt(f"Type {_what_to_type(device)}", default="", show_default=False)
     if " ".join(typed.split()) != " ".join(device.identity.typed_confirmation.split()):
         raise ConfirmationError(

@@ -41,6 +41,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "key": ("volward.cli.key:key", "Export and test the keys of volumes."),
         "recovery": ("volward.cli.recovery:recovery", "Make, confirm and test recovery keys."),
         "vault": ("volward.cli.vault:vault", "Print what a Vault server has to allow this host."),
+        "header": ("volward.cli.header:header", "Back up, verify, restore and repair the headers of volumes."),
     },
     "When something is wrong": {
         "explain": ("volward.cli.explain:explain", "Explain an error code."),

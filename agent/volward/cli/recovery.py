@@ -52,6 +52,8 @@ def enrol(context: Context, volume: str, recovery_fd: int | None) -> int:
     spec = context.spec(volume)
     delivery = TerminalDelivery() if recovery_fd is None else DescriptorDelivery(recovery_fd)
     with Interruption().watched():  # between the keyslot and its token nothing is broken off
-        enrol_recovery_key(spec, delivery, deadline_seconds=60.0)
+        remarks = enrol_recovery_key(spec, delivery, deadline_seconds=60.0)
+    for remark in remarks:
+        context.note(f"  warning: {remark}")
     context.print(f"{volume}: a recovery key is enrolled; `volward recovery test {volume}` proves it at any time")
     return 0

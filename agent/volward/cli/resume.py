@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 @click.command
 @click.argument("operation")
 @click.option("--recovery-fd", type=int, metavar="N", help="Write new recovery keys to this descriptor (an escrow).")
+@click.option("--recovery", "ask_recovery", is_flag=True, help="Of a header restore: ask for the recovery key.")
 @click.pass_context
-def resume(ctx: click.Context, operation: str, recovery_fd: int | None) -> int:
+def resume(ctx: click.Context, operation: str, recovery_fd: int | None, ask_recovery: bool) -> int:
     """Finish OPERATION from where it was cut short (`volward journal` lists them)."""
     demand_root("resume")
     from volward import journal
@@ -31,6 +32,12 @@ def resume(ctx: click.Context, operation: str, recovery_fd: int | None) -> int:
 
         options = {"due": False, "at_once": False, "provider": None, "only_plan": False, "as_json": False, "yes": True}
         return int(ctx.invoke(rotate, volumes=(record.volume,), recovery_fd=recovery_fd, **options))
+    if record.verb in (journal.HEADER_RESTORE, journal.HEADER_REPAIR):
+        from volward.cli import header
+
+        if record.verb == journal.HEADER_REPAIR:
+            return int(ctx.invoke(header.repair, volume=record.volume))
+        return int(ctx.invoke(header.restore, volume=record.volume, name=None, ask_recovery=ask_recovery, confirm=""))
     from volward.cli.apply import apply
 
     wanted = {"volumes": (record.volume,), "yes": True, "recovery_fd": recovery_fd}
@@ -45,7 +52,8 @@ def abort(context: Context, operation: str) -> int:
 
     Of a provisioning nothing is undone: a device that it had begun to format is no longer pinned and counts as
     foreign, and the key that it created stays. An enrolment's keyslot that nobody has a key to is removed. Of a
-    rotation the new keyslot is removed and the old key is current again, unless that has begun to go.
+    rotation the new keyslot is removed and the old key is current again, unless that has begun to go. A header
+    that was restored by half stays so: restore another backup, or the file of what was there before.
     """
     demand_root("abort")
     from volward import journal, lock

@@ -11,7 +11,7 @@ from volward.config.problem import Problem, near
 MAIN_FILE = "volward.toml"
 DROP_IN_DIRECTORY = "volward.d"
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
-_TOP_LEVEL = ("defaults", "volumes", "vault")
+_TOP_LEVEL = ("defaults", "volumes", "vault", "header_backup")
 
 
 @dataclass
@@ -22,6 +22,7 @@ class Merged:
     defaults: dict[str, object] = field(default_factory=dict)
     volumes: dict[str, object] = field(default_factory=dict)
     vault: dict[str, object] = field(default_factory=dict)
+    header_backup: dict[str, object] = field(default_factory=dict)
     origin: dict[tuple[str, str], Path] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
@@ -43,7 +44,13 @@ class Merged:
             )
             return
         self.origin[table, key] = path
-        {"volumes": self.volumes, "defaults": self.defaults, "vault": self.vault}[table][key] = content
+        tables = {
+            "volumes": self.volumes,
+            "defaults": self.defaults,
+            "vault": self.vault,
+            "header_backup": self.header_backup,
+        }
+        tables[table][key] = content
 
 
 def read(root: Path) -> Merged:
@@ -129,5 +136,5 @@ def _unknown_table(name: str, value: object, path: Path) -> Problem:
     elif isinstance(value, dict) and {"device", "store", "mount_point"} & set(value):
         advice = f"If it is a volume, write [volumes.{name}]."
     else:
-        advice = "A file has the tables [volumes.NAME], [defaults] and [vault]."
+        advice = "A file has the tables [volumes.NAME], [defaults], [vault] and [header_backup]."
     return Problem(path, name, "is not a setting that volward knows.", advice)

@@ -11,7 +11,7 @@ from volward.config import advice, files, relations, rules, translate, values, v
 from volward.config.problem import FieldError, Problem, as_error
 from volward.config.relations import Claim
 from volward.config.vault import VaultConfig
-from volward.config.volume import Common, Configuration, VolumeConfig
+from volward.config.volume import Common, Configuration, HeaderBackupConfig, VolumeConfig
 
 DEFAULT_ROOT = Path("/etc/volward")
 # Settings that have no meaning for a scratch volume are not handed down to it from [defaults].
@@ -68,9 +68,10 @@ def examine(root: Path = DEFAULT_ROOT, *, dev: Path = Path("/dev")) -> Examinati
         Problem(merged.file_of("volumes", name), f"volumes.{name}.{setting}", what, suggestion)
         for name, setting, what, suggestion in relations.conflicts(claims)
     ]
+    header_backup = _header_backup(merged, claims, problems)
     if problems:
         return Examination(None, tuple(problems), ())
-    configuration = Configuration(defaults=defaults, vault=server, volumes=volumes)
+    configuration = Configuration(defaults=defaults, vault=server, volumes=volumes, header_backup=header_backup)
     return Examination(configuration, (), advice.warnings(configuration))
 
 
@@ -102,6 +103,26 @@ def _server(merged: files.Merged, problems: list[Problem]) -> VaultConfig | None
         key = path.removeprefix("vault.").partition(".")[0].partition("[")[0]
         problems.append(Problem(merged.file_of("vault", key), path, what, suggestion))
     return server
+
+
+def _header_backup(merged: files.Merged, claims: list[Claim], problems: list[Problem]) -> HeaderBackupConfig:
+    """Validate [header_backup]; a directory on a volume would be away when its backup is needed."""
+
+    def problem(path: str, what: str, suggestion: str) -> Problem:
+        key = path.removeprefix("header_backup.").partition(".")[0]
+        return Problem(merged.file_of("header_backup", key), path, what, suggestion)
+
+    try:
+        found = HeaderBackupConfig.model_validate(merged.header_backup)
+    except ValidationError as error:
+        wrong = translate.problems_of(error, ("header_backup",))
+        problems += [problem(path, what, suggestion) for path, (what, suggestion) in wrong]
+        return HeaderBackupConfig()
+    for claim in claims:
+        if claim.mount_point is not None and found.directory.is_relative_to(claim.mount_point):
+            what = f"is {found.directory}, which is on volume {claim.volume}: away when a header has to be restored."
+            problems.append(problem("header_backup.directory", what, "Choose a directory that is on no volume."))
+    return found
 
 
 def _with_defaults(written: object, defaults: Mapping[str, object]) -> object:

@@ -27,6 +27,9 @@ Duration = Annotated[
 MountPoint = Annotated[
     Path, BeforeValidator(values.parse_mount_point), WithJsonSchema({"type": "string", "pattern": "^/"})
 ]
+BackupDirectory = Annotated[
+    Path, BeforeValidator(values.parse_backup_directory), WithJsonSchema({"type": "string", "pattern": "^/"})
+]
 MountOption = Annotated[
     str, BeforeValidator(values.parse_mount_option), WithJsonSchema({"type": "string", "minLength": 1})
 ]
@@ -159,6 +162,15 @@ class VolumeConfig(Common):
     )
 
 
+class HeaderBackupConfig(Settings):
+    """Backups of the volumes' headers, made after every change of a header."""
+
+    directory: BackupDirectory = Field(
+        Path("/var/lib/volward/header-backups"),
+        description="Where they are kept, 16 MiB each. Best on another disk than the volumes; copy them away as well.",
+    )
+
+
 VolumeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
 
 
@@ -168,3 +180,4 @@ class Configuration(Settings):
     defaults: Common = Field(Common(), description="Settings of all volumes that do not have their own.")
     vault: VaultConfig | None = Field(None, description="The server for volumes with `vault` in `keys`.")
     volumes: dict[VolumeName, VolumeConfig] = Field({}, description="The volumes by name.")
+    header_backup: HeaderBackupConfig = HeaderBackupConfig()

@@ -11,7 +11,7 @@ import json
 import os
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -67,6 +67,10 @@ class _Binary(NamedTuple):
     checksum: bytes
 
 
+ReadAt = Callable[[int, int], bytes]
+"""Reads so many bytes at an offset, fewer only at the end. Raises OSError."""
+
+
 class _DamageError(Exception):
     """Why a copy cannot be used, in a few words."""
 
@@ -94,14 +98,24 @@ def _read_once(path: Path) -> HeaderReading:
     except OSError as error:
         return HeaderReading(Presence.UNKNOWN, None, f"{path} cannot be opened: {error.strerror}.")
     try:
-        primary = _copy(descriptor, 0, MAGIC_PRIMARY)
-        offsets = (primary.size_bytes,) if primary.size_bytes else SECONDARY_OFFSETS
-        secondary = _best(_copy(descriptor, offset, MAGIC_SECONDARY) for offset in offsets)
-    except _Luks1Error:
-        return HeaderReading(Presence.PRESENT, None, f"{path} has a LUKS1 header; volward works with LUKS2 alone.")
+        return _both(str(path), lambda length, offset: _read_at(descriptor, length, offset))
     finally:
         os.close(descriptor)
-    return _judge(path, primary, secondary)
+
+
+def parse(area: bytes | bytearray | memoryview, *, name: str) -> HeaderReading:
+    """Read both copies from the content of a header area, such as a backup's; ``name`` is for the sentences."""
+    return _both(name, lambda length, offset: bytes(area[offset : offset + length]))
+
+
+def _both(name: str, read_at: ReadAt) -> HeaderReading:
+    try:
+        primary = _copy(read_at, 0, MAGIC_PRIMARY)
+        offsets = (primary.size_bytes,) if primary.size_bytes else SECONDARY_OFFSETS
+        secondary = _best(_copy(read_at, offset, MAGIC_SECONDARY) for offset in offsets)
+    except _Luks1Error:
+        return HeaderReading(Presence.PRESENT, None, f"{name} has a LUKS1 header; volward works with LUKS2 alone.")
+    return _judge(name, primary, secondary)
 
 
 def _best(copies: Iterable[_Copy]) -> _Copy:
@@ -115,25 +129,31 @@ def _best(copies: Iterable[_Copy]) -> _Copy:
     return best
 
 
-def _judge(path: Path, primary: _Copy, secondary: _Copy) -> HeaderReading:
+def _judge(name: str, primary: _Copy, secondary: _Copy) -> HeaderReading:
     found = [copy.header for copy in (primary, secondary) if copy.header is not None]
     reasons = "; ".join(
-        f"{name} copy {copy.state}" + (f" ({copy.why})" if copy.why else "")
-        for name, copy in (("primary", primary), ("secondary", secondary))
+        f"{which} copy {copy.state}" + (f" ({copy.why})" if copy.why else "")
+        for which, copy in (("primary", primary), ("secondary", secondary))
     )
     if not found:
         states = {primary.state, secondary.state}
         if states == {CopyState.ABSENT}:
             return HeaderReading(Presence.ABSENT)
         if CopyState.UNKNOWN in states:
-            return HeaderReading(Presence.UNKNOWN, None, f"The LUKS header of {path} cannot be read: {reasons}.")
-        return HeaderReading(Presence.PRESENT, None, f"The LUKS2 header of {path} is damaged: {reasons}.")
+            return HeaderReading(Presence.UNKNOWN, None, f"The LUKS header of {name} cannot be read: {reasons}.")
+        return HeaderReading(Presence.PRESENT, None, f"The LUKS2 header of {name} is damaged: {reasons}.")
     newest = max(found, key=lambda header: header.sequence)  # the first of two equals: the primary
-    header = replace(newest, primary=_stale(primary, newest), secondary=_stale(secondary, newest))
+    alike = [one for one in found if (one.sequence, one.uuid) == (newest.sequence, newest.uuid)]
+    header = replace(
+        newest,
+        primary=_stale(primary, newest),
+        secondary=_stale(secondary, newest),
+        checksums=tuple(checksum for one in alike for checksum in one.checksums),
+    )
     return HeaderReading(
         Presence.PRESENT,
         header,
-        f"One copy of the LUKS2 header of {path} is not whole: {reasons}." if header.damaged else "",
+        f"One copy of the LUKS2 header of {name} is not whole: {reasons}." if header.damaged else "",
     )
 
 
@@ -145,11 +165,11 @@ def _stale(copy: _Copy, newest: Header) -> CopyState:
     return copy.state
 
 
-def _copy(descriptor: int, offset: int, magic: bytes) -> _Copy:
+def _copy(read_at: ReadAt, offset: int, magic: bytes) -> _Copy:
     """Read one copy at its place. Raises _Luks1Error when the primary magic has version 1."""
     size_bytes = 0
     try:
-        binary = _read_at(descriptor, _BINARY_BYTES, offset)
+        binary = read_at(_BINARY_BYTES, offset)
         if binary[:6] != magic:
             return _Copy(CopyState.ABSENT)
         if len(binary) < _BINARY_BYTES:
@@ -165,7 +185,7 @@ def _copy(descriptor: int, offset: int, magic: bytes) -> _Copy:
             or fields.offset_bytes != offset
         ):
             raise _DamageError("its size or offset is impossible")
-        area = _read_at(descriptor, fields.size_bytes - _BINARY_BYTES, offset + _BINARY_BYTES)
+        area = read_at(fields.size_bytes - _BINARY_BYTES, offset + _BINARY_BYTES)
         _check_sum(binary, area, fields)
         header = _header(fields, _document(area, fields.size_bytes))
         size_bytes = fields.size_bytes  # believed from here on: the checksum covers it
@@ -254,6 +274,8 @@ def _header(fields: _Binary, document: dict[str, object]) -> Header:
         requirements=_strings(_object(requirements).get("mandatory", [])) if requirements else (),
         flags=_strings(config.get("flags", [])),
         digests=len(digests),
+        checksums=(fields.checksum.hex(),),
+        area_bytes=2 * fields.size_bytes + _integer(config["keyslots_size"]),
     )
 
 

@@ -113,6 +113,7 @@ class VolumeSpec:
     on_denied_stop: bool = False
     open_at_boot: bool = True
     vault: VaultPlace | None = None  # None where no provider is vault
+    header_backups: Path = Path("/var/lib/volward/header-backups")  # the directory, of all volumes
 
     @property
     def mapping_name(self) -> str:
@@ -342,6 +343,8 @@ class Header:
     requirements: tuple[str, ...] = ()  # "online-reencrypt-v2", ...
     flags: tuple[str, ...] = ()  # persistent activation flags
     digests: int = 1
+    checksums: tuple[str, ...] = ()  # of the copies that are whole and alike, in hex; every update changes them
+    area_bytes: int = 0  # both copies and the keyslots behind them: what a header backup holds
 
     @property
     def damaged(self) -> bool:

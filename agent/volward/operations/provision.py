@@ -18,6 +18,7 @@ from volward.keys.ages import stored_kinds
 from volward.keys.providers import Providers
 from volward.model import Action, Identity, Step, VolumeSpec
 from volward.observe import observe
+from volward.operations import header_backup
 from volward.operations.prepare import plan_for, seen_with_journal
 from volward.operations.watcher import Watcher
 from volward.os_errors import explained
@@ -121,12 +122,13 @@ class _Running:
         self._providers = providers
         self.wrote_units = False
         self.left_out: VolwardError | None = None  # why there is no recovery key yet
+        self._of_backup: tuple[str, ...] = ()
         self._pending: list[Action] = []
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """What the providers had to say, for the person who runs it."""
-        return self._work.remarks + self._work.degraded
+        return self._work.remarks + self._work.degraded + self._of_backup
 
     def begin(
         self,
@@ -215,4 +217,10 @@ class _Running:
                 resolution=f"`volward status {self.spec.name}` shows it; `volward apply` goes on from there.",
             )
         if self._operation:
+            # Before its end: a run that is cut here backs the header up when it is resumed.
+            keys = [held.key for held in self._work.keys.values()]
+            deadline = self._work.deadline_seconds
+            self._of_backup = header_backup.after_change(
+                self.spec, self._providers, deadline_seconds=deadline, held=keys
+            )
             self._operation.end("done")

@@ -76,7 +76,7 @@ def ownership(spec: VolumeSpec, seen: Observation) -> Ownership:
     if seen.pin is not None and not _format_is_pending(seen):
         raise DamagedHeaderError(
             f"{spec.device} is the device of {spec.name}, but its LUKS2 header cannot be read: {seen.header_error}",
-            resolution="Do not format. Restore a backup of the header (`cryptsetup luksHeaderRestore`).",
+            resolution=f"Do not format. Restore a backup of the header: `volward header restore {spec.name}`.",
         )
     return Ownership.UNFORMATTED
 

@@ -89,9 +89,7 @@ def _header_warnings(spec: VolumeSpec, header: Header | None) -> tuple[str, ...]
         )
     if header.damaged:
         copies = f"primary {header.primary}, secondary {header.secondary}"
-        return (
-            f"a copy of the header of {spec.name} is not whole ({copies}): `cryptsetup repair {spec.device}` mends it",
-        )
+        return (f"one copy of the header is not whole ({copies}): `volward header repair {spec.name}` mends it",)
     return ()
 
 

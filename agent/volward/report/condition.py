@@ -6,6 +6,7 @@ The words are published (docs/reference/status.md and status.schema.json): monit
 from dataclasses import dataclass
 from enum import StrEnum
 
+from volward.header_backup.freshness import Freshness
 from volward.journal import ROTATE
 from volward.keys.ages import days
 from volward.model import CopyState, MappingState, MountPointState, MountUnitState, Presence, StoreKind
@@ -14,7 +15,7 @@ from volward.report.amount import size
 from volward.report.volume import SeenVolume
 
 _NEARLY_FULL_PERCENT = 90
-_RESTORE = "Restore the header from a backup (cryptsetup luksHeaderRestore)."
+_RESTORE = "Restore the header from a backup: `volward header restore {}`."
 
 
 class State(StrEnum):
@@ -133,7 +134,7 @@ def _state_without_header(one: SeenVolume) -> tuple[State, list[Remark]]:
         case Presence.PRESENT if "LUKS1" in seen.header_error:
             return State.FOREIGN, [Remark(seen.header_error, "volward leaves it alone.")]
         case Presence.PRESENT:
-            return State.DAMAGED, [Remark(seen.header_error, f"Do not format. {_RESTORE}")]
+            return State.DAMAGED, [Remark(seen.header_error, f"Do not format. {_RESTORE.format(spec.name)}")]
     half_made = seen.unfinished is not None
     if half_made or (seen.pin is None and not one.pin_error):
         what = "Its provisioning has not ended." if half_made else "It is not provisioned yet."
@@ -141,7 +142,7 @@ def _state_without_header(one: SeenVolume) -> tuple[State, list[Remark]]:
     return State.DAMAGED, [
         Remark(
             "The device of this volume has no LUKS2 header any more.",
-            f"Do not format. If it is the right disk: {_RESTORE}",
+            f"Do not format. If it is the right disk: {_RESTORE.format(spec.name)}",
         )
     ]
 
@@ -201,7 +202,7 @@ def _header(one: SeenVolume) -> list[Remark]:
     found = []
     if header.damaged:
         copies = f"primary {header.primary}, secondary {header.secondary}"
-        mend = "Back the header up first (cryptsetup luksHeaderBackup), then `cryptsetup repair` mends it."
+        mend = f"`volward header repair {spec.name}` mends it, and keeps what is there."
         if CopyState.UNKNOWN in (header.primary, header.secondary):
             mend = "A part of the header could not be read: the disk may be failing. Back the header up now."
         found.append(Remark(f"One copy of the header is not whole ({copies}); the volume still opens.", mend))
@@ -217,6 +218,7 @@ def _header(one: SeenVolume) -> list[Remark]:
     missing = [str(provider) for provider in spec.providers if provider not in enrolled]
     if missing:
         found.append(Remark(f"No key of {', '.join(missing)} is enrolled.", f"`volward apply {spec.name}` enrols it."))
+    found += _header_backup(one)
     if not one.seen.recovery_confirmed:
         enrol = f"`volward recovery enrol {spec.name}` makes one."
         found.append(Remark("It has no confirmed recovery key.", enrol, problem=False))
@@ -238,6 +240,22 @@ def _keys(one: SeenVolume) -> list[Remark]:
         late = key.by_timer and key.overdue_seconds > key_ages.PATIENCE_SECONDS
         found.append(Remark(f"The key of {key.provider} is {old} old, {allowed} are allowed.", mend, problem=late))
     return found
+
+
+def _header_backup(one: SeenVolume) -> list[Remark]:
+    backup = one.header_backup
+    if backup is None or one.seen.pin is None or one.seen.unfinished is not None:
+        return []
+    make = f"`volward header backup {one.spec.name}` makes one."
+    match backup.freshness:
+        case Freshness.NONE:
+            return [Remark("Its header has no backup.", make, problem=False)]
+        case Freshness.STALE:
+            return [Remark("The backup of its header is stale: the header was changed since.", make, problem=False)]
+        case Freshness.UNKNOWN if backup.error:
+            return [Remark(backup.error, "Look at its file system.", problem=False)]
+        case _:
+            return []
 
 
 def _in_use(one: SeenVolume) -> list[Remark]:

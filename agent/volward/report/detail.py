@@ -96,6 +96,10 @@ def _header(one: SeenVolume) -> Iterator[str]:
     yield f"primary copy {header.primary}, secondary copy {header.secondary}, sequence {header.sequence}"
     cipher = f"{header.cipher or 'unknown cipher'}, {header.key_bits}-bit key, {header.sector_size_bytes}-byte sectors"
     yield f"{cipher}, data at {size(header.data_offset_bytes)}"
+    backup = one.header_backup
+    if backup is not None:
+        at = f" ({time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(backup.created_at))})" if backup.created_at else ""
+        yield f"backup {backup.freshness}{at}"
     if header.flags or header.requirements:
         yield f"flags {', '.join((*header.flags, *header.requirements))}"
 

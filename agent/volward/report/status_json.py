@@ -91,6 +91,19 @@ def _header(one: SeenVolume) -> dict[str, object]:
         "luks2": _luks2(seen.header, recovery_confirmed=seen.recovery_confirmed) if seen.header else None,
         "scratch_uuid": seen.scratch_uuid or None,
         "same_uuid_on": list(seen.same_uuid_elsewhere),
+        "backup": _backup(one),
+    }
+
+
+def _backup(one: SeenVolume) -> dict[str, object] | None:
+    backup = one.header_backup
+    if backup is None:
+        return None
+    return {
+        "state": str(backup.freshness),
+        "file": str(backup.file) if backup.file else None,
+        "created_at": backup.created_at or None,
+        "error": backup.error or None,
     }
 
 

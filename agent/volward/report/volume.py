@@ -5,6 +5,7 @@ What could not be read is said to be so, by None or by an error, and is never le
 
 from dataclasses import dataclass
 
+from volward.header_backup.freshness import BackupState
 from volward.host.mapping import CryptTable, IoCounters
 from volward.host.space import Space
 from volward.journal import Record
@@ -35,6 +36,7 @@ class SeenVolume:
     space: Space | None = None
     consumers: tuple[Consumer, ...] = ()
     at: float = 0.0  # when it was looked at, seconds since the epoch
+    header_backup: BackupState | None = None  # None: it has no header by design
     opening: Opening | None = None  # of this very mapping, or the last failure of a closed volume
 
     @property

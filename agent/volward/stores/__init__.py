@@ -1,5 +1,6 @@
 """Stores: from the configuration of a volume to its full specification. Pure; imports pydantic through config."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from volward.config import Configuration, VolumeConfig
@@ -96,7 +97,11 @@ def _place(config: VolumeConfig, server: VaultServer | None) -> VaultPlace | Non
 def specs(configuration: Configuration) -> dict[str, VolumeSpec]:
     """Return the specifications of all volumes by name, in the order of the configuration."""
     server = configuration.vault.server() if configuration.vault else None
-    return {name: spec(name, config, server) for name, config in configuration.volumes.items()}
+    directory = configuration.header_backup.directory
+    return {
+        name: replace(spec(name, config, server), header_backups=directory)
+        for name, config in configuration.volumes.items()
+    }
 
 
 def hints(config: VolumeConfig) -> tuple[str, ...]:

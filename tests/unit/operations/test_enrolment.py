@@ -33,8 +33,8 @@ class Owner:
         raise AssertionError("the action is a script here")
 
 
-def enrol() -> None:
-    enrolment.enrol_recovery_key(SPEC, Owner(), deadline_seconds=3.0)
+def enrol() -> tuple[str, ...]:
+    return enrolment.enrol_recovery_key(SPEC, Owner(), deadline_seconds=3.0)
 
 
 def outcomes() -> list[tuple[str, str | None]]:
@@ -46,8 +46,10 @@ def announce(work: Work) -> None:
 
 
 def test_a_key_is_enrolled(stage: Stage) -> None:
-    enrol()
+    stage.said_of_backup = ("The disk is full.",)
+    assert enrol() == ("The disk is full.",)
     assert stage.log == [ENROL]
+    assert stage.backed_up == ["pgdata"]
     work = stage.works["pgdata"]
     assert isinstance(work.recovery, Owner)
     assert work.deadline_seconds == 3.0

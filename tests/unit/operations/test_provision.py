@@ -87,6 +87,14 @@ def test_each_step_is_journaled_and_the_whole_is_verified(stage: Stage) -> None:
     ]  # fmt: skip
     assert records() == [("provision", "done", NAMES)]
     assert stage.watcher.steps[:2] == ["a format", "a format done"]
+    assert stage.backed_up == ["a"]
+
+
+def test_a_header_that_cannot_be_backed_up_is_a_remark_and_no_error(stage: Stage) -> None:
+    stage.said_of_backup = ("The disk is full.",)
+    (outcome,) = run(stage, A)
+    assert outcome == Outcome("a", provisioned=True, remarks=("The disk is full.",))
+    assert records() == [("provision", "done", NAMES)]
 
 
 def test_the_journal_has_the_uuid_before_the_format_runs(stage: Stage) -> None:
@@ -110,6 +118,7 @@ def test_two_volumes_share_one_reload(stage: Stage) -> None:
 def test_nothing_is_reloaded_when_no_unit_was_written(stage: Stage) -> None:
     stage.plans["a"] = Plan("a", (OPEN, MOUNT))
     run(stage, A)
+    assert stage.backed_up == [], "the header was not changed"
     assert "reload" not in stage.log
     assert records() == [], "each of these steps shows on the host itself"
 

@@ -1,0 +1,133 @@
+"""For whom a header backup is sealed, and who opens it: keys of their own in the volume's stores, and recovery keys.
+
+The key for backups is named for the volume plus ".header" in each store, so that neither retiring an unlocking key
+nor pruning its old versions makes a backup unreadable. Calls no host commands itself.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Self
+
+from volward.errors import HeaderBackupError, NoOpenerError, ProviderUnavailableError, VolwardError
+from volward.header_backup import sealing
+from volward.header_backup.facts import Recipient
+from volward.header_backup.sealing import Sealed
+from volward.keys import header_token, recovery_pair
+from volward.keys.providers import Providers
+from volward.keys.source import KeyRef, KeySource, TokenOpener
+from volward.model import Header, ProviderKind, VolumeSpec
+from volward.secret import SecretBytes
+
+_YIELD_NO_BYTES_ALONE = (ProviderKind.TPM2, ProviderKind.PROMPT, ProviderKind.RECOVERY)
+
+
+def sources(spec: VolumeSpec, providers: Providers, *, interactive: bool) -> tuple[KeySource, ...]:
+    """Return the volume's providers that yield bytes; those that ask a person only with ``interactive``."""
+    return tuple(
+        one for one in providers.chain_of(spec) if not isinstance(one, TokenOpener) and one.interactive is interactive
+    )
+
+
+def recovery_refs(header: Header | None) -> tuple[KeyRef, ...]:
+    """Return the refs of the header's recovery keys that have a pair to seal to."""
+    found = header_token.of_provider(header, ProviderKind.RECOVERY) if header is not None else ()
+    return tuple(one.ref for one in found if one.keyslots and recovery_pair.is_complete(one.ref.details))
+
+
+@dataclass
+class SealingKeys:
+    """The stores' keys for backups of one volume, in hand until the context ends; and who did not answer."""
+
+    keys: tuple[tuple[KeyRef, SecretBytes], ...]
+    failures: tuple[str, ...]
+
+    @classmethod
+    def of(cls, spec: VolumeSpec, providers: Providers, *, deadline_seconds: float) -> Self:
+        """Make or adopt the key in every store that answers; a store that does not is a failure, not an error."""
+        keys: list[tuple[KeyRef, SecretBytes]] = []
+        failures: list[str] = []
+        for source in sources(spec, providers, interactive=False):
+            try:
+                first = source.first_ref(f"{spec.name}.header")
+                ref = source.create(first, adopt=True, deadline_seconds=deadline_seconds)
+                keys.append((ref, source.read(ref, deadline_seconds=deadline_seconds)))
+            except VolwardError as error:
+                failures.append(f"{source.provider}: {error.what}")
+        return cls(tuple(keys), tuple(failures))
+
+    def seal_for(self, data_key: SecretBytes, recovery: Iterable[KeyRef], *, luks_uuid: str) -> tuple[Recipient, ...]:
+        """Seal the data key for every one of them and for recovery keys. Raises ProviderUnavailableError for nobody."""
+        recipients = [sealing.for_source(data_key, ref, key, luks_uuid=luks_uuid) for ref, key in self.keys]
+        recipients += [sealing.for_recovery(data_key, ref, luks_uuid=luks_uuid) for ref in recovery]
+        if not recipients:
+            said = "; ".join(one.rstrip(".") for one in self.failures) or "its providers ask a person"
+            raise ProviderUnavailableError(
+                f"Nobody could open a header backup: {said}, and there is no recovery key to seal it to.",
+                resolution="Look at the providers, or make a recovery key (`volward recovery enrol`), then try again.",
+            )
+        return tuple(recipients)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        for _, key in self.keys:
+            key.wipe()
+
+
+def unsealed(
+    sealed: Sealed, spec: VolumeSpec, providers: Providers, recovery_key: SecretBytes | None, *, deadline_seconds: float
+) -> tuple[bytes, Recipient]:
+    """Return the header area and who opened it: the typed recovery key, or else the stores in their order.
+
+    Raises NoOpenerError with what each of them said, HeaderBackupError.
+    """
+    said = []
+    for recipient in sealed.facts.recipients:
+        if recipient.is_recovery is (recovery_key is None):
+            continue
+        try:
+            with ExitStack() as stack:
+                key = recovery_key or stack.enter_context(_read(recipient.ref, spec, providers, deadline_seconds))
+                data_key = stack.enter_context(
+                    sealing.data_key(recipient, key, luks_uuid=sealed.facts.luks_uuid),
+                )
+                return sealing.unseal(sealed, data_key), recipient
+        except HeaderBackupError:  # it was opened, and is damaged: no other key mends that
+            raise
+        except VolwardError as error:
+            said.append(f"{recipient.ref}: {error.what.rstrip('.')}")
+    who = "; ".join(said) or f"it is sealed for no {'provider' if recovery_key is None else 'recovery key'}"
+    raise NoOpenerError(
+        f"{sealed.name} was not opened: {who}.",
+        resolution="With the recovery key: add `--recovery`."
+        if recovery_key is None
+        else "Is this the recovery key of that time? Without `--recovery` the key providers are asked.",
+    )
+
+
+def _read(ref: KeyRef, spec: VolumeSpec, providers: Providers, deadline_seconds: float) -> SecretBytes:
+    if ref.provider in _YIELD_NO_BYTES_ALONE:
+        raise ProviderUnavailableError("It cannot be asked for a backup's key.", resolution="Use another recipient.")
+    return providers.source(ref.provider, spec).read(ref, deadline_seconds=deadline_seconds)
+
+
+def unlocking_keys(
+    header: Header, spec: VolumeSpec, providers: Providers, *, deadline_seconds: float, ask: bool, said: list[str]
+) -> Iterator[tuple[str, SecretBytes, tuple[int, ...]]]:
+    """Yield the volume's unlocking keys, as its header names them, with the keyslots that they should open.
+
+    Each is wiped when the next one is asked for. What a store failed with is added to ``said``. With ``ask`` people are
+    asked too, after the stores.
+    """
+    chain = sources(spec, providers, interactive=False) + (sources(spec, providers, interactive=True) if ask else ())
+    for source in chain:
+        for token in header_token.of_provider(header, source.provider):
+            try:
+                key = source.read(token.ref, deadline_seconds=deadline_seconds)
+            except VolwardError as error:
+                said.append(f"{token.ref}: {error.what.rstrip('.')}")
+                continue
+            with key:
+                yield str(token.ref), key, token.keyslots

@@ -1,0 +1,159 @@
+"""header restore: a backup's header over the device's present one, which is kept aside first; journaled.
+
+Before anything is written the backup is opened, restored into a scratch file, opened there with a key, and its volume
+key has to find the volume's file system in the data on the device: a header of other data (another device, or from
+before a re-encryption) is refused. An open mapping is no obstacle when it is this volume's own: the kernel keeps its
+volume key, and the header's is shown to be the same. Steps: keep, write, check; each can be cut and is done again.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from volward import audit, journal, lock
+from volward.errors import HeaderBackupError, IdentityError, VerificationError, VolwardError
+from volward.header_backup import recipients, scratch, sealing
+from volward.header_backup.recipients import SealingKeys
+from volward.header_backup.scratch import Scratch
+from volward.host import cryptsetup, header, header_area, superblock
+from volward.keys.providers import Providers
+from volward.operations.header_backup import resolve
+from volward.operations.header_keep import keep, sync
+from volward.operations.header_target import Wanted, look
+from volward.operations.header_verify import fitting_key, typed_key
+from volward.os_errors import explained
+from volward.secret import SecretBytes
+
+KEEP, WRITE, CHECK = "keep", "write", "check"
+"""The steps, as the journal names them."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What was done: who opened the backup, which keyslot opens, and where the header from before is kept."""
+
+    opened_by: str
+    keyslot: int
+    kept: str
+
+
+def restore(wanted: Wanted, *, ask_recovery: bool, deadline_seconds: float) -> Restored:
+    """Restore the header that was confirmed. ``ask_recovery``: the recovery key is typed, no provider is asked.
+
+    Raises NoOpenerError (nobody opens the backup), HeaderBackupError (not of this data), VerificationError, and what
+    `look` raises when something changed meanwhile.
+    """
+    spec = wanted.spec
+    with ExitStack() as stack:
+        stack.enter_context(explained(f"Restoring the header of {spec.name}"))
+        stack.enter_context(lock.held(spec.name))
+        providers = stack.enter_context(Providers())
+        again = look(spec, None if wanted.record else str(wanted.backup))
+        if again.device.identity != wanted.device.identity or again.facts != wanted.facts:
+            raise IdentityError(
+                f"{spec.device} or the backup is not any more what was confirmed.",
+                resolution="Nothing was written. Look again, and confirm again.",
+            )
+        what = f"{spec.name}: the header of {wanted.backup.name} is restored to {wanted.device.node}"
+        audit.record("header-restore", spec.name, audit.Outcome.INTENT, what, file=str(wanted.backup))
+        try:
+            done = _Restore(again, providers, deadline_seconds).run(stack, ask_recovery=ask_recovery)
+        except VolwardError as error:
+            said = f"{spec.name}: {error}"
+            audit.record("header-restore", spec.name, audit.Outcome.FAILED, said, code=error.code)
+            raise
+        what = f"{spec.name}: the header was restored, and keyslot {done.keyslot} opens"
+        audit.record("header-restore", spec.name, audit.Outcome.DONE, what, file=str(wanted.backup), kept=done.kept)
+        return done
+
+
+class _Restore:
+    """One restore while it runs."""
+
+    def __init__(self, wanted: Wanted, providers: Providers, deadline_seconds: float) -> None:
+        self._wanted, self._spec, self._node = wanted, wanted.spec, wanted.device.node
+        self._providers, self._deadline = providers, deadline_seconds
+
+    def run(self, stack: ExitStack, *, ask_recovery: bool) -> Restored:
+        """Prove the backup, then keep, write and check."""
+        typed = stack.enter_context(typed_key(self._spec, self._providers)) if ask_recovery else None
+        sealed = sealing.read(self._wanted.backup)
+        area, opener = recipients.unsealed(sealed, self._spec, self._providers, typed, deadline_seconds=self._deadline)
+        one = stack.enter_context(scratch.restored(sealed.name, area))
+        key, keyslot = fitting_key(stack, one, self._spec, self._providers, typed, deadline_seconds=self._deadline)
+        self._prove_data(one, key, keyslot)
+        operation, done = self._journal()
+        kept = self._step(operation, KEEP, done, lambda: self._keep(area, stack))
+        self._step(operation, WRITE, (), lambda: self._write(one, area))
+        self._step(operation, CHECK, (), lambda: self._check(area, key, keyslot))
+        operation.end("done")
+        return Restored(str(opener.ref), keyslot, kept or "as an earlier run left it")
+
+    def _prove_data(self, one: Scratch, key: SecretBytes, keyslot: int) -> None:
+        kind, uuid = one.file_system(self._node, self._spec.name, key, keyslot)
+        there = superblock.read(self._spec.mapping_path)[1] if self._wanted.is_open else uuid
+        if kind != self._spec.file_system or uuid != there:
+            raise HeaderBackupError(
+                f"The header in {self._wanted.backup.name} is not the one of the data on {self._spec.device}: by it "
+                f"they are {kind or 'nothing that volward knows'}, not {self._spec.name}'s {self._spec.file_system}.",
+                resolution="Nothing was written. It may be from before a re-encryption, or of another device; "
+                "try another backup.",
+            )
+
+    def _journal(self) -> tuple[journal.Operation, tuple[str, ...]]:
+        record = self._wanted.record
+        if record is not None:
+            return journal.resume(record), record.steps_done
+        facts = {
+            "backup": str(self._wanted.backup.absolute()),
+            "digest": self._wanted.facts.digest,
+            "luks_uuid": self._wanted.facts.luks_uuid,
+            "identity": dataclasses.asdict(self._wanted.device.identity),
+        }
+        return journal.begin(journal.HEADER_RESTORE, self._spec.name, facts), ()
+
+    def _step(self, operation: journal.Operation, name: str, done: tuple[str, ...], action: Callable[[], str]) -> str:
+        if name in done:
+            return ""
+        operation.begin_step(name)
+        said = action()
+        operation.end_step(name)
+        return said
+
+    def _keep(self, area: bytes, stack: ExitStack) -> str:
+        """Save what is there, whatever it is: nothing that a restore overwrites is lost."""
+        keys = stack.enter_context(SealingKeys.of(self._spec, self._providers, deadline_seconds=self._deadline))
+        pairs = [one.ref for one in self._wanted.facts.recipients if one.is_recovery]
+        uuid = self._wanted.facts.luks_uuid
+        return keep(self._spec, self._wanted.device, keys, pairs, length=len(area), luks_uuid=uuid)
+
+    def _write(self, one: Scratch, area: bytes) -> str:
+        device = resolve(self._spec)
+        if device.identity != self._wanted.device.identity:
+            raise IdentityError(
+                f"{self._spec.device} leads to another device than a moment ago.",
+                resolution="Nothing was written to it. Find out why the link changed, then run the same command again.",
+            )
+        cryptsetup.restore_header(device.node, one.image)
+        if header_area.read(device.node, len(area)) != area:
+            raise VerificationError(
+                f"The header area of {device.node} is not what was written to it.",
+                resolution="Look at `dmesg`: the disk may be failing. The backup is whole; run the same command again.",
+            )
+        sync(device.node)
+        return ""
+
+    def _check(self, area: bytes, key: SecretBytes, keyslot: int) -> str:
+        found = header.read(self._node)
+        if found.header is None or found.header.damaged or header_area.read(self._node, len(area)) != area:
+            raise VerificationError(
+                f"The header of {self._node} is not whole after the restore: {found.error or 'it was changed since'}",
+                resolution=f"`volward header restore {self._spec.name}` does it again; look at `dmesg` first.",
+            )
+        if not cryptsetup.test_key(self._node, key, keyslot=keyslot):
+            raise VerificationError(
+                f"Keyslot {keyslot} of {self._node} does not open, though it opened in the scratch file.",
+                resolution="Look at `dmesg`: the disk may be failing. Copy it to another one.",
+            )
+        return ""
