@@ -16,7 +16,8 @@ def program() -> Binary:
     """Skip the test that asks, saying why, if there is none; on CI and with VOLWARD_LAB=require it fails."""
     try:
         return binary.find()
-    except LabError as reason:
-        if availability.is_required():
-            pytest.fail(f"a Vault server is required here: {reason}", pytrace=False)
-        pytest.skip(str(reason))
+    except LabError as error:
+        reason = str(error)
+    if availability.is_required():
+        pytest.fail(f"a Vault server is required here: {reason}", pytrace=False)
+    pytest.skip(reason)

@@ -1,4 +1,4 @@
-"""The Vault server inside a virtual host: on a disk of its own, because 139 MB over ssh take too long."""
+"""The Vault server inside a virtual host: on a disk of its own, because its 90 MB take too long over ssh."""
 
 from __future__ import annotations
 
