@@ -78,7 +78,7 @@ def test_a_plan_does_nothing(cli: Cli, keys: Keys) -> None:
     refusal = cli("rotate", "--json", "cache")
     assert refusal.status == 78
     jsonschema.validate(json.loads(refusal.out), {"type": "array", "minItems": 1})
-    assert "VW0409" in cli("rotate", "--plan", "cache").err
+    assert "VW0412" in cli("rotate", "--plan", "cache").err
     assert keys.passes == []
 
 

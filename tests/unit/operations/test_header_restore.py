@@ -170,7 +170,7 @@ def test_the_header_of_other_data_is_refused(volume: BackupHost, monkeypatch: py
     with pytest.raises(HeaderBackupError, match="nothing that volward knows"):
         restored(volume)
     assert area(volume) == before and journal.every() == ()
-    assert volume.audited[-1] == ("header-restore", "failed", "VW0506")
+    assert volume.audited[-1] == ("header-restore", "failed", "VW0507")
 
 
 # --- refusals --------------------------------------------------------------------------------------------
