@@ -25,6 +25,7 @@ from volward.secret import SecretBytes
 SYSTEM_CAS = Path("/etc/ssl/certs/ca-certificates.crt")
 LONGEST_ANSWER_BYTES = 1024 * 1024
 _POOL_SIZE = 16
+_NO_CONTENT = 204
 _REDIRECT = 307  # the only one that Vault uses, from a standby to its leader
 
 Api = Callable[["VaultAdapter"], Any]
@@ -114,6 +115,10 @@ class HttpTransport:
             promised = response.headers.get("Content-Length", "")
             if promised.isdecimal() and len(content) < min(int(promised), LONGEST_ANSWER_BYTES):
                 raise requests.ConnectionError("the answer was cut short")  # older urllib3 does not look
+            if not content and not promised and response.status_code != _NO_CONTENT:
+                # To http.client headers that break off are headers that end: 200 and nothing would be taken for
+                # an answer without a key. Vault says the length of every answer, or sends it in chunks.
+                raise requests.ConnectionError("the answer was cut short in its headers")
             return self._understood(question, response.status_code, content), response.headers.get("Location", "")
 
     def _understood(self, question: Question, status: int, content: bytes) -> Answer:

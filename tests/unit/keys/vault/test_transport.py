@@ -113,9 +113,20 @@ def test_too_long_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
         ask(address)
 
 
-def test_cut_in_the_middle() -> None:
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"",
+        b"HTTP/1.1 2",
+        b"HTTP/1.1 200 OK\r\nCache-Control: no-st",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10",
+        b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"a":',
+        b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n40\r\n{"a":',
+    ],
+)
+def test_cut_anywhere_may_pass(part: bytes) -> None:
     def handle(connection: socket.socket, request: bytes) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b'{"a":')
+        connection.sendall(part)
 
     with listening(handle) as (address, _), pytest.raises(ProviderUnavailableError):
         ask(address)
