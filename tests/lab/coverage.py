@@ -59,7 +59,7 @@ def collect(host: Host) -> None:
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         for member in tar.getmembers():
             content = tar.extractfile(member) if member.isfile() else None
-            if content is not None:
+            if content is not None and member.size:  # a process that a cut ended may leave an empty one
                 # All hosts have one name and the same process ids; the machine's name tells them apart.
                 suffix = member.name.rsplit("/", 1)[-1].removeprefix(".coverage.")
                 (OUTPUT / f".coverage.{host.directory.name}.{suffix}").write_bytes(content.read())
