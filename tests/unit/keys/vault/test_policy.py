@@ -57,7 +57,7 @@ def test_nothing_that_takes_a_key_away() -> None:
         for path in rules(policy.text):
             assert "*" not in path or path.endswith("volward-recovery/db1/*")
     metadata = policies([KV], "db1")[1].text.partition("kv/metadata/")[2]
-    assert 'allowed_parameters = { "custom_metadata" = [] }' in metadata.partition("}\n")[0]
+    assert 'allowed_parameters = { "custom_metadata" = [] }' in metadata.partition("\n}")[0]
 
 
 def test_the_script_for_approle() -> None:
