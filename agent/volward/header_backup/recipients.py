@@ -116,18 +116,27 @@ def _read(ref: KeyRef, spec: VolumeSpec, providers: Providers, deadline_seconds:
 def unlocking_keys(
     header: Header, spec: VolumeSpec, providers: Providers, *, deadline_seconds: float, ask: bool, said: list[str]
 ) -> Iterator[tuple[str, SecretBytes, tuple[int, ...]]]:
-    """Yield the volume's unlocking keys, as its header names them, with the keyslots that they should open.
+    """Yield the volume's unlocking keys with the keyslots that they should open: as the header says, then all others.
 
-    Each is wiped when the next one is asked for. What a store failed with is added to ``said``. With ``ask`` people are
-    asked too, after the stores.
+    A re-encryption loses the tokens, and the stores have the keys all the same. Each key is wiped when the next one is
+    asked for. What a store failed with is added to ``said``. With ``ask`` people are asked too, after the stores.
     """
+    every = tuple(slot.number for slot in header.keyslots if slot.opens_data)
     chain = sources(spec, providers, interactive=False) + (sources(spec, providers, interactive=True) if ask else ())
     for source in chain:
-        for token in header_token.of_provider(header, source.provider):
+        named = {one.ref: one.keyslots for one in header_token.of_provider(header, source.provider)}
+        try:
+            stored = source.refs(spec.name, deadline_seconds=deadline_seconds)
+        except VolwardError as error:
+            said.append(f"{source.provider}: {error.what.rstrip('.')}")
+            stored = ()
+        if source.interactive and named:
+            stored = ()  # a person is asked once for the key that the header names
+        for ref in (*named, *(one for one in stored if one not in named)):
             try:
-                key = source.read(token.ref, deadline_seconds=deadline_seconds)
+                key = source.read(ref, deadline_seconds=deadline_seconds)
             except VolwardError as error:
-                said.append(f"{token.ref}: {error.what.rstrip('.')}")
+                said.append(f"{ref}: {error.what.rstrip('.')}")
                 continue
             with key:
-                yield str(token.ref), key, token.keyslots
+                yield str(ref), key, named.get(ref, every)

@@ -188,22 +188,21 @@ class _Backup:
                 self._remarks.append(f"{what}: its providers ask a person.")
 
     def _opened(self, one: Scratch) -> bool:
-        """Whether a key opened the scratch; False when there was none to try. Raises KeyRejectedError."""
+        """Whether a key opened the scratch; False when only a person has one. Raises KeyRejectedError."""
         for key in self._held:
             if any(one.opens(key, slot.number) for slot in one.header.keyslots if slot.opens_data):
                 return True
         said: list[str] = []
-        tried = False
         for name, key, keyslots in recipients.unlocking_keys(
             one.header, self._spec, self._providers, deadline_seconds=self._deadline, ask=self._ask, said=said
         ):
-            tried = True
             if any(one.opens(key, number) for number in keyslots):
                 return True
             said.append(f"{name} opens none of its keyslots")
-        if said or tried:
+        if said or recipients.sources(self._spec, self._providers, interactive=False):
+            why = "; ".join(said) or "no provider has a key of it"
             raise KeyRejectedError(
-                f"The header backup of {self._spec.name} could not be proven to open: {'; '.join(said)}.",
+                f"The header backup of {self._spec.name} could not be proven to open: {why}.",
                 resolution=f"Look at the providers (`volward status {self._spec.name}`), then run "
                 f"`volward header backup {self._spec.name}` again.",
             )

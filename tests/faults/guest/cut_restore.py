@@ -1,8 +1,8 @@
 """Runs in the virtual host: begins a header restore of many volumes; each stops at its point until the power goes.
 
 Standard input: [{"volume", "confirm", "step", "point"}]. Points are `begun`, `acted` and `done` of a step of the
-journal, and `torn`: half of the header area was written. Prints {volume: "cut", or how it ended}. The functions of
-volward are wrapped here.
+journal, and `torn`: the first copy was written and a part of the second. Prints {volume: "cut", or how it ended}. The
+functions of volward are wrapped here.
 """
 
 import json
@@ -17,6 +17,7 @@ from volward.cli import main as cli
 from volward.host import cryptsetup
 
 LOGS = Path("/run/cuts")
+TORN_BYTES = 20000  # the primary copy and a part of the secondary: no keyslot yet
 
 
 def main() -> None:
@@ -58,7 +59,7 @@ def _in_child(cut: dict[str, Any]) -> None:
     def torn(node: Path, image: Path) -> None:
         content = image.read_bytes()
         with node.open("r+b") as device:
-            device.write(content[: len(content) // 2])
+            device.write(content[:TORN_BYTES])
             device.flush()
             os.fsync(device.fileno())
         stop()

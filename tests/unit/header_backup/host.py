@@ -41,6 +41,11 @@ class Store(Source):
     def first_ref(self, volume: str) -> KeyRef:
         return KeyRef(self.provider, f"volward.{volume}", 1)
 
+    def refs(self, volume: str, *, deadline_seconds: float) -> tuple[KeyRef, ...]:
+        if self.error:
+            raise self.error
+        return tuple(ref for ref in self.keys if ref.name == f"volward.{volume}")
+
     def create(self, ref: KeyRef, *, adopt: bool, deadline_seconds: float) -> KeyRef:
         if self.error:
             raise self.error

@@ -130,6 +130,25 @@ def test_a_key_that_does_not_open_it_is_no_proof(volume: BackupHost) -> None:
     assert volume.files() == []
 
 
+def test_a_header_that_lost_its_tokens_is_proven_by_what_the_store_has(volume: BackupHost) -> None:
+    cryptsetup.remove_token(volume.node, 0)
+    made = volume.backup()
+    assert made.facts.keyslots[0].provider == ""
+    assert not any("No key was at hand" in remark for remark in made.remarks)
+    store = volume.store(CREDENTIAL)
+    del store.keys[store.first_ref("pgdata")]
+    with pytest.raises(KeyRejectedError, match="no provider has a key"):
+        volume.backup()
+
+
+def test_a_store_that_cannot_list_its_keys(volume: BackupHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    def down(*arguments: object, **more: object) -> None:
+        raise DOWN
+
+    monkeypatch.setattr(volume.store(CREDENTIAL), "refs", down)
+    assert not volume.backup().existed
+
+
 def test_an_unlocking_key_that_cannot_be_read_is_no_proof(volume: BackupHost, monkeypatch: pytest.MonkeyPatch) -> None:
     store = volume.store(CREDENTIAL)
     read = store.read
