@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -101,8 +102,12 @@ def test_secret_ids_that_are_no_good_are_denied_once(
 ) -> None:
     role = auth.approle(tls_server.admin, engine, token_policies=[engine])
     record = agent.server(tls_server.url, login=approle(role), ca_file=authority.ca_file)
-    secret = {"wrong": lambda: "00000000", "used up": lambda: role.secret_id(num_uses=1),
-              "expired": lambda: role.secret_id(ttl="1s")}[how]()  # fmt: skip
+    makers: dict[str, Callable[[], str]] = {
+        "wrong": lambda: "00000000",
+        "used up": lambda: role.secret_id(num_uses=1),
+        "expired": lambda: role.secret_id(ttl="1s"),
+    }
+    secret = makers[how]()
     if how == "used up":
         with agent.session(record, token=secret) as one:
             use(one, engine)

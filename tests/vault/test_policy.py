@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -108,7 +108,7 @@ def test_no_key_can_be_taken_away(host: Allowed) -> None:
     keys = agent.kv(host.one, host.mount)
     path = keys.create(keys.first_ref("pgdata"), adopt=True, deadline_seconds=SECONDS).name
     v2, where = host.client.secrets.kv.v2, {"mount_point": host.mount}
-    for attempt in (
+    attempts: list[Callable[[], object]] = [
         lambda: v2.delete_latest_version_of_secret(path, **where),
         lambda: v2.delete_secret_versions(path, [1], **where),
         lambda: v2.destroy_secret_versions(path, [1], **where),
@@ -118,7 +118,8 @@ def test_no_key_can_be_taken_away(host: Allowed) -> None:
         lambda: host.client.write_data(f"{host.mount}/config", data={"max_versions": 1}),
         lambda: host.client.secrets.transit.rotate_key("volward", mount_point=host.transit),
         lambda: host.client.secrets.transit.encrypt_data("new", plaintext="AAAA", mount_point=host.transit),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(NOT_ALLOWED):
             attempt()
     keys.read(keys.first_ref("pgdata"), deadline_seconds=SECONDS).wipe()
@@ -129,11 +130,12 @@ def test_an_escrow_takes_in_and_gives_nothing_back(host: Allowed) -> None:
     v2, where = host.client.secrets.kv.v2, {"mount_point": host.mount}
     path = "volward-recovery/db1/pgdata"
     v2.create_or_update_secret(path, secret={"key": "x"}, cas=0, **where)
-    for attempt in (
+    attempts: list[Callable[[], object]] = [
         lambda: v2.create_or_update_secret(path, secret={"key": "y"}, **where),
         lambda: v2.read_secret_version(path, raise_on_deleted_version=True, **where),
         lambda: v2.create_or_update_secret("volward-recovery/db2/pgdata", secret={"key": "y"}, **where),
         lambda: v2.create_or_update_secret("volward/db1/pgdata", secret={"key": "y"}, **where),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(NOT_ALLOWED):
             attempt()

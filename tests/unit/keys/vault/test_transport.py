@@ -73,7 +73,7 @@ def ask(address: str, *, seconds: float = 10.0, token: str = "", **more: Any) ->
 
 @pytest.fixture(autouse=True)
 def cas(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "cas.pem").write_text(Path(requests.certs.where()).read_text())
+    (tmp_path / "cas.pem").write_text(Path(requests.utils.DEFAULT_CA_BUNDLE_PATH).read_text())
     monkeypatch.setattr(transport, "SYSTEM_CAS", tmp_path / "cas.pem")
 
 
