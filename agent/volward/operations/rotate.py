@@ -16,8 +16,9 @@ from volward.keys import header_token
 from volward.keys.ages import TYPED
 from volward.keys.providers import Providers
 from volward.keys.source import KeyRef, KeySource
-from volward.model import Action, Observation, ProviderKind, Rotation, RotationPlan, Step, VolumeSpec
+from volward.model import Action, Header, Observation, ProviderKind, Rotation, RotationPlan, Step, VolumeSpec
 from volward.observe import observe
+from volward.operations import header_backup
 from volward.operations.enrolment import provable_header
 from volward.operations.proof import doubts
 from volward.operations.watcher import Watcher
@@ -126,7 +127,10 @@ class _Rotating:
             work.recovery, work.deadline_seconds = self._shared.recovery, self._shared.deadline_seconds
             work.clock = self._shared.clock
             if record is None:
-                work.rotation = self._with_place(plan.rotation, seen, work)
+                work.rotation = replace(
+                    self._with_place(plan.rotation, seen, work),
+                    revoked_fingerprints=_revoked_fingerprints(header, plan.rotation),
+                )
                 operation = journal.begin(
                     journal.ROTATE, self._spec.name, journal.rotation_facts(work.rotation, header.uuid)
                 )
@@ -202,7 +206,7 @@ class _Rotating:
             watcher.step_done(name, action)
 
     def _finish(self, before: Observation, rotation: Rotation, work: Work) -> None:
-        """Look again and compare; then show that the volume's other providers still open it."""
+        """Look again and compare; show that the volume's other providers still open it; back the header up."""
         header = provable_header(self._spec, before)
         after = provable_header(self._spec, observe(self._spec))
         found = verify_rotation(self._spec.name, header, after, rotation)
@@ -212,6 +216,31 @@ class _Rotating:
                 resolution=f"`volward status {self._spec.name}` shows it; the keys that it lists open the volume.",
             )
         self._remarks += work.remarks + work.degraded + doubts(self._spec, after, rotation.provider, work)
+        # Before the operation's end: a run that is cut here does it when it is resumed.
+        self._remarks += header_backup.after_change(
+            self._spec,
+            self._providers,
+            deadline_seconds=work.deadline_seconds,
+            held=[held.key for held in work.keys.values()],
+        )
+        self._remarks += self._expire_backups(rotation)
+
+    def _expire_backups(self, rotation: Rotation) -> tuple[str, ...]:
+        """Remove the backups that a revoked key opens; return what its owner should know when they have to stay."""
+        try:
+            for fingerprint in rotation.revoked_fingerprints:
+                header_backup.expire(self._spec, fingerprint)
+        except VolwardError as error:
+            return (f"{error.what} {error.resolution}",)
+        return ()
+
+
+def _revoked_fingerprints(header: Header, rotation: Rotation) -> tuple[str, ...]:
+    """Return the fingerprints of keys that open no keyslot any more once the rotation is done."""
+    doomed = {*rotation.revoked, *(rotation.old if rotation.at_once else ())}
+    described = [content for _, content in header_token.all_of(header)]
+    stay = {one.fingerprint for one in described if not doomed.issuperset(one.keyslots)}
+    return tuple(sorted({one.fingerprint for one in described if one.fingerprint} - stay))
 
 
 def _left_nothing(error: BaseException, action: Action, work: Work) -> bool:

@@ -10,6 +10,7 @@ from volward.apply import Work, apply
 from volward.keys.providers import Providers
 from volward.model import Action, VolumeSpec
 from volward.observe import observe
+from volward.operations import header_backup
 from volward.operations.enrolment import provable_header
 from volward.os_errors import explained
 from volward.plan.device import present_device, refuse_other_identity
@@ -42,5 +43,7 @@ def give_up(spec: VolumeSpec, record: journal.Record, *, deadline_seconds: float
                 work.announce = partial(operation.announce, action.name)
                 apply(action, work)
                 operation.end_step(action.name)
+            keys = [held.key for held in work.keys.values()]
+            header_backup.after_change(spec, providers, deadline_seconds=deadline_seconds, held=keys)
         operation.end("aborted")
         return actions

@@ -20,7 +20,7 @@ from volward.host.cryptsetup import Argon2id, Pbkdf2
 from volward.keys import header_token
 from volward.keys.header_token import HeaderToken
 from volward.model import Observation, Pin, ProviderKind, RotationProfile, VolumeSpec
-from volward.operations import rotate, unrotate
+from volward.operations import header_backup, rotate, unrotate
 from volward.operations.rotate import Pass, Rotated
 from volward.operations.watcher import Watcher
 from volward.plan.rotation import Wish
@@ -67,6 +67,9 @@ class World:
         self._directories(directory, monkeypatch)
         for module in (rotate, unrotate):
             monkeypatch.setattr(module, "observe", lambda spec: self.seen)
+        self.backups: list[str] = []  # "made" after a change, or the fingerprint of a key whose backups went
+        monkeypatch.setattr(header_backup, "after_change", self._back_up)
+        monkeypatch.setattr(header_backup, "expire", lambda spec, fingerprint: self.backups.append(fingerprint))
         self._make_breakable(monkeypatch)
         monkeypatch.setattr("os.fsync", lambda descriptor: None)  # what is durable is not asked here
 
@@ -77,7 +80,8 @@ class World:
         one.add(1, FIRST_RECOVERY, Argon2id(65535))
         for number, kind, confirmed in ((0, CREDENTIAL, None), (1, RECOVERY, True)):
             ref = one.provider(kind, WANTED).first_ref("pgdata")
-            text = header_token.build(HeaderToken("pgdata", ref, (number,), confirmed=confirmed, created=BIRTH))
+            digest = header_token.fingerprint(SecretBytes(KEY)) if kind is CREDENTIAL else ""
+            text = header_token.build(HeaderToken("pgdata", ref, (number,), digest, confirmed, BIRTH))
             one.import_token(one.device.node, text, number=None)
         with SecretBytes(KEY) as key:
             one.opener.enrol(one.device.node, key)
@@ -89,6 +93,10 @@ class World:
         ):
             for name in names:
                 monkeypatch.setattr(module, name, partial(getattr(module, name), directory=directory / where))
+
+    def _back_up(self, spec: VolumeSpec, providers: object, **options: object) -> tuple[str, ...]:
+        self.backups.append("made")
+        return ()
 
     def _make_breakable(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def wrap(owner: Any, name: str) -> None:

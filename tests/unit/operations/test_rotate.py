@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from tests.unit.apply.machine import KEY
 from tests.unit.operations import rotation_world
-from tests.unit.operations.rotation_world import BIRTH, CREDENTIAL, DAY, RECOVERY, TPM2, WANTED, World, error_of
+from tests.unit.operations.rotation_world import BIRTH, CREDENTIAL, DAY, RECOVERY, TPM2, WANTED, Cut, World, error_of
 
 from volward import journal, lock
 from volward.apply import Work, apply
@@ -19,6 +19,7 @@ from volward.errors import (
     KeyDeniedError,
     KeyExistsError,
     KeyRejectedError,
+    NoHeaderBackupError,
     NoOpenerError,
     NoTerminalError,
     ProviderUnavailableError,
@@ -28,9 +29,10 @@ from volward.errors import (
 )
 from volward.host import cryptsetup
 from volward.keys import header_token
+from volward.keys.header_token import fingerprint
 from volward.keys.providers import Providers
 from volward.model import Action, ProviderKind, Rotation, Step
-from volward.operations import proof, rotate
+from volward.operations import header_backup, proof, rotate
 from volward.operations.rotate import Pass
 from volward.operations.watcher import Watcher
 from volward.plan.rotation import Wish
@@ -345,11 +347,59 @@ def test_giving_up_needs_another_key(world: World) -> None:
     world.check_rest()
 
 
+# --- header backups ---------------------------------------------------------------------------------------
+
+
+def test_the_header_is_backed_up_and_the_backups_of_a_revoked_key_go(world: World) -> None:
+    old = fingerprint(SecretBytes(KEY))
+    world.rotate(CREDENTIAL)
+    assert world.backups == ["made"]  # both keys open it: nothing expires
+    world.now += 30 * DAY
+    world.rotate(due=True)
+    assert world.backups == ["made", "made", old]
+
+
+def test_the_backups_of_a_key_that_is_revoked_at_once(world: World) -> None:
+    world.rotate(CREDENTIAL, at_once=True)
+    assert world.backups == ["made", fingerprint(SecretBytes(KEY))]
+
+
+def test_a_resumed_rotation_still_knows_whose_backups_expire(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its keyslot is gone by then, and the header says nothing of that key any more."""
+
+    def cut(*_: object, **__: object) -> None:
+        raise Cut
+
+    with monkeypatch.context() as until_then:
+        until_then.setattr(header_backup, "after_change", cut)
+        assert world.rotate(CREDENTIAL, at_once=True) is None
+    assert 0 not in world.picture()
+    world.rotate()
+    assert world.backups == ["made", fingerprint(SecretBytes(KEY))]
+
+
+def test_backups_that_have_to_stay_are_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(spec: object, fingerprint: str) -> None:
+        raise NoHeaderBackupError("None is without it.", resolution="Back it up.")
+
+    monkeypatch.setattr(header_backup, "expire", refuse)
+    done = world.rotate(CREDENTIAL, at_once=True)
+    assert done is not None
+    assert (done.error, done.remarks) == (None, ("None is without it. Back it up.",))
+
+
+def test_a_rotation_that_was_given_up_is_backed_up(world: World) -> None:
+    world.rotate(CREDENTIAL, cut=16)
+    assert world.backups == []
+    world.abort()
+    assert world.backups == ["made"]
+
+
 # --- the journal ------------------------------------------------------------------------------------------
 
 
 def test_what_a_rotation_is_about_is_read_back_from_its_journal(world: World) -> None:
-    rotation = Rotation(CREDENTIAL, (0,), (3,), True, 7, "kv/pgdata", 4, {"mount": "kv"})
+    rotation = Rotation(CREDENTIAL, (0,), (3,), True, 7, "kv/pgdata", 4, {"mount": "kv"}, ("0123",))
     journal.begin(journal.ROTATE, "pgdata", journal.rotation_facts(rotation, "uuid"))
     record = journal.unfinished_rotation("pgdata")
     assert record is not None
