@@ -34,6 +34,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Day to day": {
         "status": ("volward.cli.status:status", "Show the volumes and everything below them."),
         "open": ("volward.cli.open:open_", "Open and mount volumes."),
+        "preflight": ("volward.cli.preflight:preflight", "Prove that the next boot needs no person."),
         "close": ("volward.cli.close:close", "Unmount and close volumes; name what still uses them."),
     },
     "Keys": {

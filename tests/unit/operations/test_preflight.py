@@ -1,0 +1,207 @@
+"""preflight: who has to open a volume, and what a boot without that one would need."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit import builders
+from tests.unit.report.volumes import volume
+
+from volward import lock
+from volward.errors import BusyError, KeyDeniedError, ProviderUnavailableError
+from volward.header_backup.freshness import BackupState, Freshness
+from volward.host import listener
+from volward.keys.vault import time_left
+from volward.keys.vault.time_left import TimeLeft
+from volward.model import ProviderKind, VaultLogin, VaultLoginMethod, VaultPlace, VaultServer, VolumeSpec
+from volward.operations import preflight
+from volward.operations.preflight import DAY_SECONDS
+from volward.operations.proof import Tried
+from volward.report.preflight import HOST, Check, Verdict
+
+VAULT, CREDENTIAL, TPM2, PROMPT = (
+    ProviderKind.VAULT,
+    ProviderKind.CREDENTIAL,
+    ProviderKind.TPM2,
+    ProviderKind.PROMPT,
+)
+SERVER = VaultServer("https://vault.example:8200", VaultLogin(VaultLoginMethod.APPROLE))
+SPEC = replace(builders.SPEC, providers=(VAULT, CREDENTIAL), vault=VaultPlace(SERVER))
+NO_END = TimeLeft(600.0, True, secret_id_seconds=None, secret_id_known=True)
+
+
+@dataclass
+class FakeLogin:
+    can_be_repeated: bool = True
+
+
+@dataclass
+class FakeSession:
+    refusal: Exception | None = None
+    login: FakeLogin = field(default_factory=FakeLogin)
+
+    def token(self, *, deadline_seconds: float) -> None:
+        if self.refusal:
+            raise self.refusal
+
+
+@dataclass
+class Scene:
+    """What the providers, Vault and this host answer."""
+
+    specs: list[VolumeSpec] = field(default_factory=lambda: [SPEC])
+    tried: dict[str, tuple[Tried, ...]] = field(default_factory=lambda: {"pgdata": (Tried(VAULT), Tried(CREDENTIAL))})
+    session: FakeSession = field(default_factory=FakeSession)
+    left: TimeLeft | Exception = NO_END
+    here: bool = False
+    files: tuple[Path, ...] = ()
+
+    def run(self) -> tuple[Check, ...]:
+        return preflight.preflight(self.specs, deadline_seconds=1.0)
+
+    def of(self, what: str, name: str = "pgdata") -> list[tuple[Verdict, str]]:
+        return [(one.verdict, one.found) for one in self.run() if one.what.startswith(what) and one.volume == name]
+
+
+class FakeProviders:
+    scene: Scene
+
+    def __enter__(self) -> "FakeProviders":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def session(self, server: VaultServer) -> FakeSession:
+        return self.scene.session
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Scene:
+    one = Scene()
+
+    def look_at(specs: list[VolumeSpec]) -> list[Any]:
+        ready = volume(replace(builders.PERFECT, recovery_confirmed=True))
+        return [replace(ready, spec=spec, header_backup=BackupState(Freshness.FRESH)) for spec in specs]
+
+    def try_each(spec: VolumeSpec, *_: object, **__: object) -> Iterator[Tried]:
+        yield from one.tried[spec.name]
+
+    def how_long(session: object, *, deadline_seconds: float) -> TimeLeft:
+        if isinstance(one.left, Exception):
+            raise one.left
+        return one.left
+
+    held: Callable[..., Any] = lock.held
+    FakeProviders.scene = one
+    monkeypatch.setattr(lock, "held", lambda name: held(name, directory=tmp_path))
+    monkeypatch.setattr(preflight, "look_at", look_at)
+    monkeypatch.setattr(preflight, "observe", lambda spec, **_: builders.PERFECT)
+    monkeypatch.setattr(preflight, "try_each", try_each)
+    monkeypatch.setattr(preflight, "Providers", FakeProviders)
+    monkeypatch.setattr(time_left, "time_left", how_long)
+    monkeypatch.setattr(listener, "is_here", lambda url: one.here)
+    monkeypatch.setattr(listener, "files_of", lambda url: one.files)
+    return one
+
+
+def test_all_is_well(scene: Scene) -> None:
+    assert {check.verdict for check in scene.run()} == {Verdict.PASSED}
+    assert scene.of("vault", HOST) == [(Verdict.PASSED, "the login works, without an end")]
+    assert scene.of("key of vault") == [(Verdict.PASSED, "opens its keyslot")]
+
+
+def test_one_provider_less_is_a_warning_and_none_is_a_failure(scene: Scene) -> None:
+    scene.tried["pgdata"] = (Tried(VAULT, "Sealed."), Tried(CREDENTIAL))
+    assert scene.of("key") == [(Verdict.WARNING, "Sealed."), (Verdict.PASSED, "opens its keyslot")]
+    scene.tried["pgdata"] = (Tried(VAULT, "Sealed."), Tried(CREDENTIAL, "Gone."))
+    assert [verdict for verdict, _ in scene.of("key of")] == [Verdict.FAILED] * 2
+    assert scene.of("keys") == [(Verdict.FAILED, "no provider opens it without a person.")]
+
+
+def test_a_person_is_no_provider_of_a_boot(scene: Scene) -> None:
+    scene.specs = [replace(builders.SPEC, providers=(PROMPT,))]
+    scene.tried["pgdata"] = (Tried(PROMPT, asks=True),)
+    assert scene.of("key of prompt") == [(Verdict.PASSED, "asks a person, so it is no help at a boot; not tried")]
+    assert scene.of("keys")[0][0] is Verdict.FAILED
+
+
+def test_a_denial_that_stops_the_chain(scene: Scene) -> None:
+    scene.specs = [replace(SPEC, on_denied_stop=True)]
+    scene.tried["pgdata"] = (Tried(VAULT, "403.", denied=True), Tried(CREDENTIAL))
+    assert "on_denied" in scene.of("keys")[0][1]
+    scene.tried["pgdata"] = (Tried(VAULT, "Sealed."), Tried(CREDENTIAL))
+    assert scene.of("keys") == []
+
+
+def test_a_volume_that_somebody_works_on(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(name: str) -> None:
+        raise BusyError("Another volward works on it.", resolution="Wait.")
+
+    monkeypatch.setattr(lock, "held", busy)
+    assert scene.of("keys") == [(Verdict.FAILED, "Another volward works on it.")]
+
+
+DENIED = KeyDeniedError("403.", resolution="Add a policy.")
+AWAY = ProviderUnavailableError("Refused.", resolution="Start it.")
+
+
+@pytest.mark.parametrize(
+    ("left", "verdict", "said"),
+    [
+        (replace(NO_END, secret_id_seconds=3.5 * DAY_SECONDS), Verdict.WARNING, "expires in 3 days"),
+        (replace(NO_END, secret_id_seconds=30.5 * DAY_SECONDS), Verdict.PASSED, "for 30 more days"),
+        (replace(NO_END, secret_id_uses=7), Verdict.WARNING, "7 uses left"),
+        (DENIED, Verdict.WARNING, "not to be told: 403."),
+        (AWAY, Verdict.WARNING, "Refused."),
+        (TimeLeft(600.0, False), Verdict.PASSED, "the login works"),
+    ],
+)
+def test_how_long_the_login_lasts(scene: Scene, left: TimeLeft | Exception, verdict: Verdict, said: str) -> None:
+    scene.left = left
+    ((found, text),) = scene.of("vault", HOST)
+    assert found is verdict
+    assert said in text
+
+
+def test_a_token_that_ends(scene: Scene) -> None:
+    scene.session.login.can_be_repeated = False
+    scene.left = TimeLeft(7500.0, False)
+    assert scene.of("vault", HOST) == [(Verdict.WARNING, "the token ends in 2 h and cannot be renewed")]
+
+
+@pytest.mark.parametrize("refusal", [DENIED, AWAY, ImportError("hvac")])
+def test_a_login_that_fails_is_a_failure_only_where_nothing_else_opens(scene: Scene, refusal: Exception) -> None:
+    scene.session.refusal = refusal
+    assert scene.of("vault", HOST)[0][0] is Verdict.WARNING
+    scene.tried["pgdata"] = (Tried(VAULT, "403."), Tried(CREDENTIAL, "Gone."))
+    assert scene.of("vault", HOST)[0][0] is Verdict.FAILED
+
+
+def test_the_last_use_of_a_secret_id_strands_a_volume_that_has_nothing_else(scene: Scene) -> None:
+    scene.left = replace(NO_END, secret_id_uses=1)
+    assert scene.of("vault h", HOST)[0][0] is Verdict.WARNING
+    scene.tried["pgdata"] = (Tried(VAULT),)
+    assert scene.of("vault h", HOST)[0][0] is Verdict.FAILED
+
+
+def test_vault_on_a_volume_that_only_vault_opens_is_a_deadlock(scene: Scene) -> None:
+    scene.here = True
+    scene.files = (builders.MOUNT_POINT / "raft" / "vault.db",)
+    assert scene.of("vault on", HOST)[0][0] is Verdict.WARNING
+    scene.tried["pgdata"] = (Tried(VAULT),)
+    ((verdict, said),) = scene.of("vault on", HOST)
+    assert verdict is Verdict.FAILED
+    assert "after a reboot neither starts" in said
+
+
+def test_vault_on_this_host_elsewhere_or_out_of_sight(scene: Scene) -> None:
+    scene.here = True
+    assert scene.of("vault on", HOST)[0] == (
+        Verdict.WARNING,
+        "Vault runs on this host, and where it keeps its data could not be seen",
+    )
+    scene.files = (Path("/var/lib/vault"),)
+    assert scene.of("vault on", HOST)[0][0] is Verdict.PASSED
