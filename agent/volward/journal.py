@@ -21,12 +21,13 @@ from types import MappingProxyType
 
 from volward import durable
 from volward.errors import JournalError, NoSpaceError
-from volward.model import AnnouncedKeyslot, DeviceClass, Identity, ProviderKind, Rotation, Unfinished
+from volward.model import AnnouncedKeyslot, DeviceClass, Identity, ProviderKind, Reencryption, Rotation, Unfinished
 
 DIRECTORY = Path("/var/lib/volward/journal")
 PROVISION = "provision"
 ENROL = "enrol"  # further keys of a provisioned volume, by `volward apply`
 ROTATE = "rotate"  # a new key in place of one that is enrolled, by `volward rotate`
+REENCRYPT = "reencrypt"  # a new volume key, by `volward rotate --volume-key`
 RECOVERY = "recovery"  # one more recovery key, by `volward recovery enrol`
 HEADER_RESTORE = "header_restore"  # a header backup over the present header
 HEADER_REPAIR = "header_repair"  # one copy of the header from the other
@@ -81,6 +82,20 @@ class Record:
                 successor_details=MappingProxyType({str(k): str(v) for k, v in said["successor_details"].items()}),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _unreadable(self.operation, f"it lacks {error}") from error
+
+    def as_reencryption(self) -> Reencryption:
+        """Return what a change of the volume key is about. Raises JournalError if the record is not one."""
+        try:
+            said = dict(self.facts["reencryption"])  # type: ignore[call-overload]
+            return Reencryption(
+                old_digest=str(said["old_digest"]),
+                online=bool(said["online"]),
+                left=tuple(map(int, said["left"])),
+                carried=tuple(map(int, said["carried"])),
+                enrol_tpm2=bool(said["enrol_tpm2"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
             raise _unreadable(self.operation, f"it lacks {error}") from error
 
 
@@ -209,6 +224,17 @@ def rotation_facts(rotation: Rotation, luks_uuid: str) -> dict[str, object]:
     """Return the facts that a rotation journals before its first step."""
     plain = {f.name: getattr(rotation, f.name) for f in dataclasses.fields(rotation)}
     return {"luks_uuid": luks_uuid, "rotation": plain | {"successor_details": dict(rotation.successor_details)}}
+
+
+def reencryption_facts(reencryption: Reencryption, luks_uuid: str) -> dict[str, object]:
+    """Return the facts that a change of the volume key journals before its first step."""
+    return {"luks_uuid": luks_uuid, "reencryption": dataclasses.asdict(reencryption)}
+
+
+def unfinished_reencryption(volume: str, *, directory: Path = DIRECTORY) -> Record | None:
+    """Return the volume's change of its volume key that did not end. Raises JournalError."""
+    records = [r for r in unfinished(volume, directory=directory) if r.verb == REENCRYPT]
+    return records[-1] if records else None
 
 
 def unfinished_rotation(volume: str, *, directory: Path = DIRECTORY) -> Record | None:

@@ -6,7 +6,7 @@ import click
 
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_root
-from volward.errors import UnknownOperationError
+from volward.errors import NoWayBackError, UnknownOperationError
 
 if TYPE_CHECKING:
     from volward.journal import Record
@@ -32,6 +32,12 @@ def resume(ctx: click.Context, operation: str, recovery_fd: int | None, ask_reco
 
         options = {"due": False, "at_once": False, "provider": None, "only_plan": False, "as_json": False, "yes": True}
         return int(ctx.invoke(rotate, volumes=(record.volume,), recovery_fd=recovery_fd, **options))
+    if record.verb == journal.REENCRYPT:
+        from volward.cli.reencrypt import give_new_volume_key
+
+        context = ctx.find_object(Context)
+        assert context is not None  # noqa: S101 (the group made it)
+        return give_new_volume_key(context, (record.volume,), yes=True)
     if record.verb in (journal.HEADER_RESTORE, journal.HEADER_REPAIR):
         from volward.cli import header
 
@@ -53,13 +59,16 @@ def abort(context: Context, operation: str) -> int:
     Of a provisioning nothing is undone: a device that it had begun to format is no longer pinned and counts as
     foreign, and the key that it created stays. An enrolment's keyslot that nobody has a key to is removed. Of a
     rotation the new keyslot is removed and the old key is current again, unless that has begun to go. A header
-    that was restored by half stays so: restore another backup, or the file of what was there before.
+    that was restored by half stays so: restore another backup, or the file of what was there before. A
+    re-encryption that has begun can only be finished.
     """
     demand_root("abort")
     from volward import journal, lock
     from volward.os_errors import explained
 
     record = _unfinished(operation)
+    if record.verb == journal.REENCRYPT and record.step_begun is not None:
+        _refuse_half_encrypted(record)
     if record.verb == journal.ROTATE:
         from volward.operations.unrotate import give_up as take_back
 
@@ -79,6 +88,13 @@ def abort(context: Context, operation: str) -> int:
             journal.resume(record).end("aborted")
     context.print(f"{operation}: aborted after {record.steps_done[-1] if record.steps_done else 'no step'}.")
     return 0
+
+
+def _refuse_half_encrypted(record: "Record") -> None:
+    raise NoWayBackError(
+        f"{record.operation} may have re-encrypted a part of the data, so it can only be finished.",
+        resolution=f"`volward resume {record.operation}` ends it; every key that was carried over opens the volume.",
+    )
 
 
 def _unpin(record: "Record") -> None:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     type=click.Choice([str(kind) for kind in ProviderKind]),
     help="Whose key; without it the first one that needs no person.",
 )
+@click.option("--volume-key", is_flag=True, help="Re-encrypt all data with a new volume key (hours on a large disk).")
+@click.option("--online", is_flag=True, help="With --volume-key: while the volume is in use.")
+@click.option("--progress-json", is_flag=True, help="With --volume-key: how far it is, one JSON object a line.")
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would become of each keyslot, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON (docs/reference/plan.schema.json).")
 @click.option("--yes", is_flag=True, help="Confirm that keyslots are removed, for the volumes that are named.")
@@ -36,6 +39,9 @@ def rotate(
     due: bool,
     at_once: bool,
     provider: str | None,
+    volume_key: bool = False,
+    online: bool = False,
+    progress_json: bool = False,
     only_plan: bool,
     as_json: bool,
     yes: bool,
@@ -44,10 +50,21 @@ def rotate(
     """Give volumes a new unlocking key; the old one opens them until its grace period is over.
 
     Nothing is closed. A rotation that was cut short is finished first; with --due also keyslots are removed that an
-    earlier rotation retired, when their time has come.
+    earlier rotation retired, when their time has come. With --volume-key the data themselves get another key, after
+    the unlocking keys; Ctrl-C pauses that, and the same command goes on.
     """
     demand_root("rotate")
     _demand_sense(volumes, due=due, at_once=at_once, provider=provider)
+    if volume_key:
+        from volward.cli.reencrypt import give_new_volume_key
+
+        if due or at_once or provider or recovery_fd is not None:
+            raise click.UsageError("--volume-key goes with --online, --plan, --json, --yes and --progress-json alone.")
+        return give_new_volume_key(
+            context, volumes, online=online, yes=yes, only_plan=only_plan, as_json=as_json, progress_json=progress_json
+        )
+    if online or progress_json:
+        raise click.UsageError("--online and --progress-json go with --volume-key.")
     from volward.operations.rotate import Pass, look
     from volward.operations.rotate import rotate as rotate_keys
     from volward.plan.rotation import Wish

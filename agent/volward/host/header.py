@@ -274,9 +274,16 @@ def _header(fields: _Binary, document: dict[str, object]) -> Header:
         requirements=_strings(_object(requirements).get("mandatory", [])) if requirements else (),
         flags=_strings(config.get("flags", [])),
         digests=len(digests),
+        volume_key_digest=_volume_key_digest(digests, live),
         checksums=(fields.checksum.hex(),),
         area_bytes=2 * fields.size_bytes + _integer(config["keyslots_size"]),
     )
+
+
+def _volume_key_digest(digests: dict[int, dict[str, object]], live: dict[int, dict[str, object]]) -> str:
+    """Return the digest of the one volume key that all the data are under; "" in the middle of a re-encryption."""
+    found = [one for one in digests.values() if {int(each) for each in _strings(one["segments"])} & set(live)]
+    return _printable(found[0]["digest"]) if len(found) == 1 and len(live) == 1 else ""
 
 
 def _keyslot(number: int, one: dict[str, object], *, opening: bool) -> Keyslot:

@@ -24,7 +24,7 @@ from volward.errors import (
     VolwardError,
 )
 from volward.host import creds
-from volward.keys.source import KEY_BYTES, KeyRef
+from volward.keys.source import KeyRef, new_key
 from volward.model import ProviderKind
 from volward.secret import SecretBytes
 
@@ -92,7 +92,7 @@ class CredentialSource:
     def create(self, ref: KeyRef, *, adopt: bool, deadline_seconds: float = 0.0) -> KeyRef:
         """Create the key, or adopt the one that is there; see KeySource."""
         if not self.present(ref):
-            with SecretBytes.random(KEY_BYTES) as key:
+            with new_key() as key:
                 sealed = creds.encrypt(_file_name(ref), key, seal=self._chosen_seal(), pcrs=self._pcrs)
                 if self._store(ref, sealed):
                     self._compare(ref, key)

@@ -16,6 +16,7 @@ from volward.model import ProviderKind, Token
 from volward.secret import SecretBytes
 
 KEY_BYTES = 64  # of a random unlocking key
+_NEWLINE = 0x0A
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,21 @@ class KeyPurpose:
     luks_uuid: str = ""
     device: str = ""  # what identifies it, as a text for people
     reason: str = ""  # "provisioning", "rotation", ...
+
+
+def new_key() -> SecretBytes:
+    """Return a new random unlocking key: KEY_BYTES bytes, none of them a newline (511 bits of chance).
+
+    `cryptsetup reencrypt` takes the keys of several keyslots on its standard input, a line each.
+    """
+
+    key = SecretBytes.random(KEY_BYTES)
+    with key.view() as window:
+        for at in range(KEY_BYTES):
+            while window[at] == _NEWLINE:
+                with SecretBytes.random(1) as another, another.view() as byte:
+                    window[at] = byte[0]
+    return key
 
 
 class KeySource(Protocol):

@@ -343,12 +343,18 @@ class Header:
     requirements: tuple[str, ...] = ()  # "online-reencrypt-v2", ...
     flags: tuple[str, ...] = ()  # persistent activation flags
     digests: int = 1
+    volume_key_digest: str = ""  # of the key that the data are under, as the header has it (base64); "": not one
     checksums: tuple[str, ...] = ()  # of the copies that are whole and alike, in hex; every update changes them
     area_bytes: int = 0  # both copies and the keyslots behind them: what a header backup holds
 
     @property
     def damaged(self) -> bool:
         return not (self.primary is CopyState.VALID and self.secondary is CopyState.VALID)
+
+    @property
+    def reencrypting(self) -> bool:
+        """Whether a re-encryption has begun and not ended."""
+        return any("reencrypt" in requirement for requirement in self.requirements)
 
     def token_of(self, keyslot: int, kind: str) -> Token | None:
         """Return the first token of that type which names the keyslot."""
@@ -509,6 +515,9 @@ class Step(StrEnum):
     REINSTATE_KEYSLOT = "reinstate-keyslot"
     DROP_SUCCESSOR = "drop-successor"
     UNPARK_TOKEN = "unpark-token"  # noqa: S105
+    # Of a new volume key, in its order; the TPM is enrolled afterwards by ENROL_TPM2.
+    LEAVE_KEYSLOT = "leave-keyslot"
+    REENCRYPT = "reencrypt"
 
 
 @dataclass(frozen=True)
@@ -549,6 +558,8 @@ class Fate(StrEnum):
     STAYS = "stays"
     RETIRED = "retired"  # opens until its grace is over
     REMOVED = "removed"
+    CARRIED = "carried over"  # the same key opens the new volume key
+    ENROLLED_ANEW = "enrolled anew"  # gone meanwhile, and back at the end
 
 
 @dataclass(frozen=True)
@@ -585,6 +596,40 @@ class RotationPlan(Plan):
 
     fates: tuple[KeyslotFate, ...] = ()
     rotation: Rotation | None = None
+
+
+@dataclass(frozen=True)
+class Reencryption:
+    """What a change of the volume key is about, as it is journaled before its first step. No secret."""
+
+    old_digest: str  # of the volume key that goes; see Header.volume_key_digest
+    online: bool = False  # while the volume is in use
+    left: tuple[int, ...] = ()  # keyslots whose key is not at hand; they are removed before
+    carried: tuple[int, ...] = ()  # keyslots whose key is shown to cryptsetup
+    enrol_tpm2: bool = False  # the TPM had one of those that are left, and gets another
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a long step is; ``seconds_left`` None: not known yet."""
+
+    done_bytes: int
+    total_bytes: int
+    bytes_per_second: float
+    seconds_left: float | None
+
+    @property
+    def percent(self) -> float:
+        return 100 * self.done_bytes / self.total_bytes if self.total_bytes else 0.0
+
+
+@dataclass(frozen=True)
+class ReencryptionPlan(Plan):
+    """A plan that also says what becomes of each keyslot."""
+
+    fates: tuple[KeyslotFate, ...] = ()
+    reencryption: Reencryption | None = None
+    resumes: bool = False  # it has begun already
 
 
 @dataclass(frozen=True)

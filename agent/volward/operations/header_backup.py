@@ -72,6 +72,36 @@ def after_change(
     return made.remarks
 
 
+def demand(spec: VolumeSpec, providers: Providers, *, deadline_seconds: float, held: Iterable[SecretBytes]) -> Made:
+    """Back the header up before an operation that must not begin without a way back. Raises what `backup` raises.
+
+    The caller holds the volume's lock.
+    """
+    return _audited(spec, providers, deadline_seconds=deadline_seconds, held=tuple(held), ask=False)
+
+
+def expire_others(spec: VolumeSpec) -> tuple[Path, ...]:
+    """Remove all files but the proven backups of the present header: they are of a volume key that is gone.
+
+    Restored, they would make the data unreadable. Raises NoHeaderBackupError while there is none of the present header.
+    """
+    with explained(f"Expiring header backups of {spec.name}"):
+        _, present, _ = _present(spec)
+        files_there = files.of(spec.header_backups, spec.name)
+        keep = {path for path, facts in files.backups(spec.header_backups, spec.name) if facts.is_of(present)}
+        if not keep:
+            raise NoHeaderBackupError(
+                f"{spec.name} has no backup of its present header, so those of the old volume key are kept.",
+                resolution=f"Never restore them. `volward header backup {spec.name}` makes a new one.",
+            )
+        old = tuple(one.path for one in files_there if one.path not in keep)
+        files.remove(old)
+        for path in old:
+            what = f"{spec.name}: {path.name} was removed, because the volume key in it is gone"
+            audit.record("header-backup-expire", spec.name, audit.Outcome.DONE, what, file=path.name)
+        return old
+
+
 def expire(spec: VolumeSpec, fingerprint: str) -> tuple[Path, ...]:
     """Remove the backups in which a revoked key still opens a keyslot; return their files.
 

@@ -55,7 +55,7 @@ def plan_rotation(spec: VolumeSpec, seen: Observation, wish: Wish, now_seconds: 
         return RotationPlan(spec.name, (), "its key is new at each boot and kept nowhere")
     if seen.header is None and seen.pin is None and wish.due:
         return RotationPlan(spec.name, (), "it is not provisioned yet")
-    header = _header(spec, seen)
+    header = settled_header(spec, seen)
     revoked = overdue_keyslots(spec, header, now_seconds) if wish.due else ()
     provider, why = _due(spec, header, now_seconds) if wish.due else (_chosen(spec, header, wish.provider), "")
     if revoked:
@@ -97,7 +97,12 @@ def overdue_keyslots(spec: VolumeSpec, header: Header, now_seconds: int) -> tupl
     )
 
 
-def _header(spec: VolumeSpec, seen: Observation) -> Header:
+def settled_header(spec: VolumeSpec, seen: Observation) -> Header:
+    """Return the header of a pinned, whole volume on which nothing is under way.
+
+    Raises DamagedHeaderError (also in the middle of a re-encryption), ForeignHeaderError, IdentityError,
+    UnfinishedOperationError.
+    """
     device = present_device(spec, seen)
     header = seen.header
     if header is None:
@@ -108,7 +113,7 @@ def _header(spec: VolumeSpec, seen: Observation) -> Header:
     if header.requirements:
         raise DamagedHeaderError(
             f"The header of {spec.name} has an unfinished re-encryption ({', '.join(header.requirements)}).",
-            resolution=f"Finish it first: `cryptsetup reencrypt --resume-only {spec.device}`.",
+            resolution=f"Finish it first: `volward rotate --volume-key {spec.name}`.",
         )
     if seen.pin is None or seen.pin.luks_uuid != header.uuid:
         raise ForeignHeaderError(

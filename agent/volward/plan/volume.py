@@ -85,7 +85,7 @@ def _header_warnings(spec: VolumeSpec, header: Header | None) -> tuple[str, ...]
     if header.requirements:
         raise DamagedHeaderError(
             f"The header of {spec.name} has an unfinished re-encryption ({', '.join(header.requirements)}).",
-            resolution=f"Finish it first: `cryptsetup reencrypt --resume-only {spec.device}`.",
+            resolution=f"Finish it first: `volward rotate --volume-key {spec.name}`.",
         )
     if header.damaged:
         copies = f"primary {header.primary}, secondary {header.secondary}"

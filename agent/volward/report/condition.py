@@ -210,7 +210,9 @@ def _header(one: SeenVolume) -> list[Remark]:
         rename = f"`cryptsetup config --label {spec.name}` on the device names it; nothing else depends on it."
         found.append(Remark(f"The header's label is {header.label or 'empty'}, not {spec.name}.", rename))
     if any("reencrypt" in requirement for requirement in header.requirements):
-        found.append(Remark("A re-encryption has not ended.", "Let it end: `cryptsetup reencrypt --resume-only`."))
+        found.append(
+            Remark("A re-encryption has not ended.", f"Let it end: `volward rotate --volume-key {spec.name}`.")
+        )
     if not any(keyslot.opens_data for keyslot in header.keyslots):
         lost = "If it is open now, copy the data away before it is closed: nothing opens it again."
         found.append(Remark("No keyslot opens the data.", lost))

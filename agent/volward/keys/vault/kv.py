@@ -12,7 +12,7 @@ from types import MappingProxyType
 from hvac.api.secrets_engines.kv_v2 import KvV2
 
 from volward.errors import KeyDeniedError, KeyExistsError, ProviderUnavailableError, VerificationError, VolwardError
-from volward.keys.source import KEY_BYTES, KeyPurpose, KeyRef
+from volward.keys.source import KeyPurpose, KeyRef, new_key
 from volward.keys.vault import place, settings, wire
 from volward.keys.vault.exchange import Answer, Question
 from volward.keys.vault.missing import missing_version
@@ -83,7 +83,7 @@ class KvSource:
             namespace=self._namespace(ref), deadline_seconds=self._left(end),
         )  # fmt: skip
         facts = self._owner.facts(self._purpose)
-        with SecretBytes.random(KEY_BYTES) as key:
+        with new_key() as key:
             if not self._written(ref, key, facts, end):
                 if adopt:
                     return self._adopted(ref, end)

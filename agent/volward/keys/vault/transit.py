@@ -16,7 +16,7 @@ from types import MappingProxyType
 from hvac.api.secrets_engines.transit import Transit
 
 from volward.errors import KeyDeniedError, KeyExistsError, VerificationError
-from volward.keys.source import KEY_BYTES, KeyRef
+from volward.keys.source import KeyRef, new_key
 from volward.keys.vault import classify, place, wire
 from volward.keys.vault.exchange import Answer, Question
 from volward.keys.vault.session import Session
@@ -73,7 +73,7 @@ class TransitSource:
         end = self._clock() + deadline_seconds
         place.path(ref)  # it names a file, too
         if not self._files.newest(ref.name, ref.version):
-            with SecretBytes.random(KEY_BYTES) as key:
+            with new_key() as key:
                 details = self._wrapped(self._ref(ref.name, ref.version), key, end)
                 if self._files.create(ref.name, ref.version, details):
                     found = KeyRef(self.provider, ref.name, ref.version, MappingProxyType(details))

@@ -1,0 +1,93 @@
+"""cryptsetup-reencrypt(8): another volume key for the data, in place; the one long mutation there is.
+
+Every keyslot's key is shown on standard input, a line each, in the order of the keyslots' numbers: then each keyslot
+has a successor for the new volume key from the first write on, with its own KDF, and the tokens name both
+(tried with cryptsetup 2.6.1; with --key-file only one keyslot would survive). SIGTERM ends it in order, and it goes on
+from there; after SIGKILL or a power cut too when it runs offline. Online, SIGKILL leaves the mapping suspended.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from volward.host import cryptsetup_status as status
+from volward.host import run
+from volward.host.run import KeyFile, Word
+from volward.model import Progress
+from volward.secret import SecretBytes
+
+_COMMAND: tuple[Word, ...] = (
+    "cryptsetup", "reencrypt",
+    "--batch-mode",
+    "--type", "luks2",
+    "--progress-json",
+    "--progress-frequency", "1",
+)  # fmt: skip
+
+
+def begin(
+    node: Path,
+    keys: Mapping[int, SecretBytes],
+    *,
+    online: bool,
+    on_progress: Callable[[Progress], None],
+    stop: Callable[[], bool],
+) -> None:
+    """Re-encrypt all data; ``keys`` has the key of every keyslot that there is, by its number.
+
+    Returns when it ended, or when ``stop`` said so and it stopped in order: the header tells which.
+    Raises KeyRejectedError for a key that does not open its keyslot (nothing was changed), BusyError, ToolFailedError,
+    ValueError for a key with a newline.
+    """
+    how: tuple[Word, ...] = () if online else ("--force-offline-reencrypt",)
+    with lines([key for _, key in sorted(keys.items())]) as secret, status.classified(node):
+        run.follow([*_COMMAND, *how, node], secret, on_line=_reader(on_progress), stop=stop)
+
+
+def resume(node: Path, key: SecretBytes, *, on_progress: Callable[[Progress], None], stop: Callable[[], bool]) -> None:
+    """Go on with a re-encryption that has begun; ``key`` opens one of its keyslots. Returns and raises as `begin`."""
+    key_file: tuple[Word, ...] = ("--key-file", KeyFile(key), "--keyfile-size", str(len(key)))
+    with status.classified(node):
+        run.follow([*_COMMAND, "--resume-only", *key_file, node], None, on_line=_reader(on_progress), stop=stop)
+
+
+def lines(keys: Sequence[SecretBytes]) -> SecretBytes:
+    """Return the keys as lines, in one secret that the caller wipes. Raises ValueError for a key with a newline."""
+
+    def fill(window: memoryview) -> None:
+        at = 0
+        for key in keys:
+            with key.view() as view:
+                if any(byte == _NEWLINE for byte in view):
+                    raise ValueError("a key with a newline cannot be a line")
+                window[at : at + len(view)] = view
+                window[at + len(view)] = _NEWLINE
+                at += len(view) + 1
+
+    return SecretBytes.filled(sum(len(key) + 1 for key in keys), fill)
+
+
+_NEWLINE = 0x0A
+
+
+def _reader(on_progress: Callable[[Progress], None]) -> Callable[[str], None]:
+    def read(line: str) -> None:
+        progress = parse(line)
+        if progress is not None:
+            on_progress(progress)
+
+    return read
+
+
+def parse(line: str) -> Progress | None:
+    """Return what a line of --progress-json says (its numbers are texts); None for any other line."""
+    try:
+        said = json.loads(line)
+        return Progress(
+            done_bytes=int(said["device_bytes"]),
+            total_bytes=int(said["device_size"]),
+            bytes_per_second=float(said["speed"]),
+            seconds_left=float(said["eta_ms"]) / 1000 if int(said["eta_ms"]) >= 0 else None,
+        )
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,303 @@
+"""reencrypt: a new volume key for all data of a volume; journaled, resumable, and of any length.
+
+The unlocking keys change first (a leaked header opens with the old ones), then a proven backup of the header is made,
+then every key is shown to cryptsetup at once. Afterwards every key is tried again, and the header backups of the old
+volume key go: restored, they would make the data unreadable.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from volward import audit, journal, lock
+from volward.apply import Work, apply
+from volward.apply.keys import resolved
+from volward.errors import (
+    InterruptedRunError,
+    KeyRejectedError,
+    NoOpenerError,
+    UnfinishedOperationError,
+    VerificationError,
+    VolwardError,
+)
+from volward.host import cryptsetup, reencrypt
+from volward.host.cryptsetup import KeyslotProof
+from volward.keys import header_token
+from volward.keys.ages import TYPED, current, stored_kinds
+from volward.keys.providers import Providers
+from volward.keys.source import KeyRef
+from volward.model import (
+    Action,
+    Header,
+    Observation,
+    ProviderKind,
+    Reencryption,
+    ReencryptionPlan,
+    Step,
+    VolumeSpec,
+)
+from volward.observe import observe
+from volward.operations import header_backup
+from volward.operations.enrolment import provable_header
+from volward.operations.rotate import Pass, rotate
+from volward.operations.watcher import Watcher
+from volward.os_errors import explained
+from volward.plan.device import present_device, refuse_other_identity
+from volward.plan.reencryption import LEAST_KEYS, plan_reencryption, plan_rest
+from volward.plan.rotation import Wish
+from volward.secret import SecretBytes
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the owner asked for."""
+
+    online: bool = False
+    typed: bool = False  # somebody is at the terminal
+    deadline_seconds: float = 60.0
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What would be done; ``rotates`` are the providers whose keys change first."""
+
+    plan: ReencryptionPlan
+    rotates: tuple[ProviderKind, ...] = ()
+    resumes: str = ""  # the operation that is finished
+
+
+@dataclass(frozen=True)
+class Reencrypted:
+    """How it ended."""
+
+    volume: str
+    remarks: tuple[str, ...] = ()
+
+
+def look(spec: VolumeSpec, wanted: Wanted) -> Looked:
+    """Look at a volume and plan; changes nothing and needs no secret. Raises what the plan refuses."""
+    with explained(f"Looking at {spec.name}"):
+        seen = observe(spec)
+        plan, record = _planned(spec, seen, wanted)
+        if record is not None or plan.resumes:
+            return Looked(plan, resumes=record.operation if record else "a re-encryption that somebody began")
+        if (rotation := journal.unfinished_rotation(spec.name)) is not None:
+            raise UnfinishedOperationError(
+                f"{rotation.operation} did not end.", resolution=f"Finish it first: `volward rotate {spec.name}`."
+            )
+        header = seen.header
+        if header is None or not plan.actions:
+            return Looked(plan)
+        return Looked(plan, tuple(kind for kind in stored_kinds(spec) if current(header, kind)))
+
+
+def _planned(spec: VolumeSpec, seen: Observation, wanted: Wanted) -> tuple[ReencryptionPlan, journal.Record | None]:
+    """Plan a new one, the rest of one that was cut short, or the rest of one that somebody began without volward."""
+    record = journal.unfinished_reencryption(spec.name)
+    if record is not None:
+        return plan_rest(spec, provable_header(spec, seen), record.as_reencryption()), record
+    if seen.header is not None and seen.header.reencrypting:
+        return plan_rest(spec, provable_header(spec, seen), Reencryption(old_digest="")), None
+    return plan_reencryption(spec, seen, online=wanted.online, typed=wanted.typed), None
+
+
+def run(spec: VolumeSpec, wanted: Wanted, watcher: Watcher) -> Reencrypted:
+    """Give the volume a new volume key, or finish what was cut short. The plan was confirmed.
+
+    Raises InterruptedRunError when the person asked to stop: what was done is kept, and the same command goes on.
+    """
+    name = spec.name
+    try:
+        if journal.unfinished_reencryption(name) is None:
+            _rotate_first(spec, wanted, watcher)
+        with explained(f"Re-encrypting {name}"), lock.held(name), Providers() as providers:
+            return _Reencrypting(spec, wanted, watcher, providers).run()
+    except VolwardError as error:
+        audit.record("reencrypt", name, audit.Outcome.FAILED, f"{name}: {error}", code=error.code)
+        raise
+
+
+def _rotate_first(spec: VolumeSpec, wanted: Wanted, watcher: Watcher) -> None:
+    for kind in look(spec, wanted).rotates:
+        shared = Pass(
+            Wish(kind, at_once=True), None, watcher, approved={spec.name}, deadline_seconds=wanted.deadline_seconds
+        )
+        (done,) = rotate([spec], shared)
+        if done.error is not None:
+            raise done.error
+
+
+class _Reencrypting:
+    """One volume in one run; the caller holds its lock."""
+
+    def __init__(self, spec: VolumeSpec, wanted: Wanted, watcher: Watcher, providers: Providers) -> None:
+        self._spec, self._wanted, self._watcher, self._providers = spec, wanted, watcher, providers
+
+    def run(self) -> Reencrypted:
+        seen = observe(self._spec)
+        refuse_other_identity(self._spec, seen, present_device(self._spec, seen))
+        header = provable_header(self._spec, seen)
+        plan, record = _planned(self._spec, seen, self._wanted)
+        if plan.reencryption is None:
+            return Reencrypted(self._spec.name)
+        with Work.on(self._spec, seen, self._providers) as work, ExitStack() as wiped:
+            work.deadline_seconds = self._wanted.deadline_seconds
+            keys = _Keys(header, resolved(work).node, work, wiped)
+            untouched = not header.reencrypting and header.volume_key_digest == plan.reencryption.old_digest
+            keys.gather(plan.reencryption, all_of_them=untouched)
+            if record is None:
+                if untouched:
+                    header_backup.demand(
+                        self._spec, self._providers, deadline_seconds=work.deadline_seconds, held=keys.every()
+                    )
+                facts = journal.reencryption_facts(plan.reencryption, header.uuid)
+                operation = journal.begin(journal.REENCRYPT, self._spec.name, facts)
+            else:
+                operation = journal.resume(record)
+            for action in plan.actions:
+                self._do(action, work, operation, keys, plan.reencryption)
+            remarks = self._finish(plan.reencryption, keys, work)
+        operation.end("done")
+        return Reencrypted(self._spec.name, remarks)
+
+    def _do(self, action: Action, work: Work, operation: journal.Operation, keys: "_Keys", wish: Reencryption) -> None:
+        name, watcher = self._spec.name, self._watcher
+        watcher.refuse_when_interrupted(f"{name}: {action.what}")
+        watcher.step(name, action)
+        operation.begin_step(action.name)
+        audit.record(action.name, name, audit.Outcome.INTENT, f"{name}: {action.what} ({action.reason})")
+        try:
+            with explained(f"{name}: {action.what}"):
+                match action.step:
+                    case Step.LEAVE_KEYSLOT:
+                        keys.leave(action.keyslot)
+                    case Step.REENCRYPT:
+                        self._reencrypt(keys, wish)
+                    case _:
+                        work.announce = lambda one: operation.announce(action.name, one)
+                        apply(action, work)
+        except BaseException:
+            watcher.step_failed(name, action)
+            raise
+        operation.end_step(action.name)
+        watcher.step_done(name, action)
+        audit.record(action.name, name, audit.Outcome.DONE, f"{name}: {action.what}: done")
+
+    def _reencrypt(self, keys: "_Keys", wish: Reencryption) -> None:
+        name, watcher = self._spec.name, self._watcher
+        on_progress: Callable[..., None] = lambda so_far: watcher.progress(name, so_far)  # noqa: E731
+        if keys.header_now().reencrypting:
+            reencrypt.resume(keys.node, keys.every()[0], on_progress=on_progress, stop=watcher.interrupted)
+        else:
+            reencrypt.begin(
+                keys.node, keys.by_keyslot, online=wish.online, on_progress=on_progress, stop=watcher.interrupted
+            )
+        if keys.header_now().reencrypting:
+            raise InterruptedRunError(
+                f"The re-encryption of {name} stopped on the way; it is whole, and not finished.",
+                resolution=f"`volward rotate --volume-key {name}` goes on from there.",
+            )
+
+    def _finish(self, wish: Reencryption, keys: "_Keys", work: Work) -> tuple[str, ...]:
+        """Look again: another volume key, no requirement left, and every key opens it."""
+        name, after = self._spec.name, keys.header_now()
+        if after.reencrypting or after.volume_key_digest in ("", wish.old_digest):
+            raise VerificationError(
+                f"The data of {name} are not under a new volume key, though cryptsetup says so.",
+                resolution=f"Look at `cryptsetup luksDump {self._spec.device}`; every key still opens the volume.",
+            )
+        lost = [
+            number for number, key in keys.by_keyslot.items() if not cryptsetup.test_key(keys.node, key, keyslot=None)
+        ]
+        if lost:
+            raise VerificationError(
+                f"The key of what was keyslot {lost[0]} of {name} does not open the new volume key.",
+                resolution=f"Another one does: `volward status {name}`. Enrol it again before anything else.",
+            )
+        remarks = work.remarks + work.degraded
+        remarks += header_backup.after_change(
+            self._spec, self._providers, deadline_seconds=work.deadline_seconds, held=keys.every()
+        )
+        try:
+            header_backup.expire_others(self._spec)
+        except VolwardError as error:
+            remarks += (f"{error.what} {error.resolution}",)
+        return remarks
+
+
+class _Keys:
+    """The keys at hand, by the keyslot that each opens, until the operation ends."""
+
+    def __init__(self, header: Header, node: Path, work: Work, wiped: ExitStack) -> None:
+        self.node = node
+        self.by_keyslot: dict[int, SecretBytes] = {}
+        self._header, self._work, self._wiped = header, work, wiped
+
+    def every(self) -> list[SecretBytes]:
+        return [self.by_keyslot[number] for number in sorted(self.by_keyslot)]
+
+    def header_now(self) -> Header:
+        return provable_header(self._work.spec, observe(self._work.spec))
+
+    def gather(self, wish: Reencryption, *, all_of_them: bool) -> None:
+        """Read or ask for the keys of the carried keyslots and try each; of a resumed one any key will do.
+
+        Raises KeyRejectedError for one that opens none of them, NoOpenerError when there are too few.
+        """
+        numbers = wish.carried if all_of_them else tuple(k.number for k in self._header.keyslots if k.opens_data)
+        for kind, refs in self._described(numbers):
+            if kind in TYPED:
+                self._ask(kind, [number for number, _ in refs])
+                continue
+            for ref in dict.fromkeys(ref for _, ref in refs if ref is not None):
+                source = self._work.providers.source(kind, self._work.spec)
+                key = self._wiped.enter_context(source.read(ref, deadline_seconds=self._work.deadline_seconds))
+                self._match(key, [number for number, its in refs if its == ref], str(ref))
+            if self.by_keyslot and not all_of_them:
+                return
+        if len(self.by_keyslot) < (LEAST_KEYS if all_of_them else 1):
+            raise NoOpenerError(
+                f"Only {len(self.by_keyslot)} key of {self._work.spec.name} is at hand.",
+                resolution="On a terminal, the recovery key is asked for and counts.",
+            )
+
+    def leave(self, number: int | None) -> None:
+        """Remove a keyslot that is not carried over, and the tokens that name it alone."""
+        present = self.header_now()
+        if number is None or number not in {keyslot.number for keyslot in present.keyslots}:
+            return
+        keyslot, key = next(iter(sorted(self.by_keyslot.items())))
+        for token in present.tokens:
+            if set(token.keyslots) == {number}:
+                cryptsetup.remove_token(self.node, token.number)
+        cryptsetup.kill_slot(self.node, keyslot=number, proof=KeyslotProof(keyslot, key))
+
+    def _described(self, numbers: Sequence[int]) -> list[tuple[ProviderKind, list[tuple[int, KeyRef | None]]]]:
+        """Return the keyslots by provider, stored keys first, with the refs of their keys."""
+        found: dict[ProviderKind, list[tuple[int, KeyRef | None]]] = {}
+        for _, content in header_token.all_of(self._header):
+            for number in content.keyslots:
+                if number in numbers:
+                    found.setdefault(content.ref.provider, []).append((number, content.ref))
+        for token in self._header.tokens:
+            if token.type == header_token.SYSTEMD_RECOVERY:
+                own = found.setdefault(ProviderKind.RECOVERY, [])
+                own += [(number, None) for number in token.keyslots if number in numbers]
+        return sorted(found.items(), key=lambda one: one[0] in TYPED)
+
+    def _ask(self, kind: ProviderKind, numbers: list[int]) -> None:
+        source = self._work.providers.source(kind, self._work.spec)
+        ref = source.first_ref(self._work.spec.name)
+        while any(number not in self.by_keyslot for number in numbers):
+            key = self._wiped.enter_context(source.read(ref, deadline_seconds=self._work.deadline_seconds))
+            self._match(key, [number for number in numbers if number not in self.by_keyslot], f"the {kind} key")
+
+    def _match(self, key: SecretBytes, numbers: Sequence[int], name: str) -> None:
+        fits = [number for number in numbers if cryptsetup.test_key(self.node, key, keyslot=number)]
+        if not fits:
+            raise KeyRejectedError(
+                f"{name} opens none of the keyslots {', '.join(map(str, numbers))} of {self._work.spec.name}.",
+                resolution="Nothing was changed. `volward preflight` tries every key.",
+            )
+        self.by_keyslot |= dict.fromkeys(fits, key)

@@ -1,0 +1,114 @@
+"""What a new volume key means for each keyslot, and the steps to it. Pure.
+
+A keyslot whose key is at hand is carried over: the same key opens the new volume key, and its token stays. One whose
+key nobody can show now is left behind, so that at least two keys have to be at hand (rule 4): while the data are
+re-encrypted, no other key opens the volume.
+"""
+
+from collections.abc import Iterator
+
+from volward.errors import BusyError, NoOpenerError
+from volward.keys import header_token
+from volward.keys.ages import TYPED
+from volward.model import (
+    Action,
+    Fate,
+    Header,
+    KeyslotFate,
+    MappingState,
+    Observation,
+    ProviderKind,
+    Reencryption,
+    ReencryptionPlan,
+    Step,
+    StoreKind,
+    VolumeSpec,
+)
+from volward.plan.rotation import KEYSLOTS, is_plain_tpm2, settled_header
+
+LEAST_KEYS = 2
+_RESUMED = "a re-encryption was cut short (journal)"
+
+
+def plan_reencryption(spec: VolumeSpec, seen: Observation, *, online: bool, typed: bool) -> ReencryptionPlan:
+    """Return the steps of a new re-encryption; ``typed``: somebody is there to type the keys that people have.
+
+    Raises BusyError for one that is open (without ``online``), NoOpenerError when fewer than two keys would be at hand,
+    and what `settled_header` raises.
+    """
+    if spec.store is StoreKind.SCRATCH:
+        return ReencryptionPlan(spec.name, (), "its volume key is new at each boot")
+    header = settled_header(spec, seen)
+    is_open = seen.mapping.state is not MappingState.ABSENT
+    if is_open and not online:
+        raise BusyError(
+            f"{spec.name} is open, and its data are re-encrypted while it is closed.",
+            resolution=f"In a maintenance window: `volward close {spec.name}`. Or --online, while it is in use.",
+        )
+    fates = {keyslot.number: _fate(header, keyslot.number, typed=typed) for keyslot in header.keyslots}
+    carried = tuple(number for number, fate in fates.items() if fate is Fate.CARRIED)
+    if len(carried) < LEAST_KEYS:
+        person = "" if typed else " On a terminal, the recovery key is asked for and counts."
+        raise NoOpenerError(
+            f"{len(carried)} key of {spec.name} can be shown, and two are needed while its data are re-encrypted."
+            f"{person}",
+            resolution=f"Enrol another one: `volward recovery enrol {spec.name}`, or one more provider in `keys`.",
+        )
+    if 2 * len(carried) + 1 > KEYSLOTS:
+        raise NoOpenerError(
+            f"{spec.name} has {len(carried)} keyslots to carry over, and each needs a second one meanwhile.",
+            resolution=f"Remove what nobody needs: `cryptsetup luksDump {spec.device}` lists them.",
+        )
+    anew = Fate.ENROLLED_ANEW in fates.values()
+    left = tuple(number for number, fate in fates.items() if fate is not Fate.CARRIED)
+    reencryption = Reencryption(header.volume_key_digest, online and is_open, left, carried, anew)
+    shown = tuple(KeyslotFate(number, _names(header, number), fate) for number, fate in fates.items())
+    steps = _steps(reencryption, left, "its owner asked for it")
+    return ReencryptionPlan(spec.name, steps, fates=shown, reencryption=reencryption)
+
+
+def plan_rest(spec: VolumeSpec, header: Header, reencryption: Reencryption) -> ReencryptionPlan:
+    """Return the steps that are left of one that was cut short."""
+    there = {keyslot.number for keyslot in header.keyslots}
+    if header.reencrypting:
+        steps = _steps(reencryption, (), _RESUMED)
+    elif header.volume_key_digest == reencryption.old_digest:
+        steps = _steps(reencryption, tuple(number for number in reencryption.left if number in there), _RESUMED)
+    else:
+        has_tpm2 = any(is_plain_tpm2(token) for token in header.tokens)
+        steps = () if has_tpm2 or not reencryption.enrol_tpm2 else (_enrolling(_RESUMED),)
+    return ReencryptionPlan(spec.name, steps, reencryption=reencryption, resumes=True)
+
+
+def _steps(reencryption: Reencryption, left: tuple[int, ...], reason: str) -> tuple[Action, ...]:
+    how = "while it is in use" if reencryption.online else "while it is closed"
+    steps = [
+        Action(
+            Step.LEAVE_KEYSLOT, f"remove keyslot {number}", "its key is not at hand, so it cannot be carried over",
+            destructive=True, keyslot=number,
+        )
+        for number in left
+    ]  # fmt: skip
+    steps.append(Action(Step.REENCRYPT, f"re-encrypt all data with a new volume key, {how}", reason))
+    return (*steps, *([_enrolling(reason)] if reencryption.enrol_tpm2 else []))
+
+
+def _enrolling(reason: str) -> Action:
+    return Action(Step.ENROL_TPM2, "enrol the TPM anew", reason, provider=ProviderKind.TPM2)
+
+
+def _fate(header: Header, number: int, *, typed: bool) -> Fate:
+    tokens = [token for token in header.tokens if number in token.keyslots]
+    if len(tokens) == 1 and is_plain_tpm2(tokens[0]):
+        return Fate.ENROLLED_ANEW
+    if len(tokens) == 1 and tokens[0].type == header_token.SYSTEMD_RECOVERY:
+        return Fate.CARRIED if typed else Fate.REMOVED
+    described = [content for _, content in header_token.all_of(header) if number in content.keyslots]
+    if len(tokens) != 1 or not described or described[0].retired is not None:
+        return Fate.REMOVED
+    return Fate.CARRIED if typed or described[0].ref.provider not in TYPED else Fate.REMOVED
+
+
+def _names(header: Header, number: int) -> str:
+    names: Iterator[str] = (str(token.opened_by or token.type) for token in header.tokens if number in token.keyslots)
+    return ", ".join(names) or "no token names it"

@@ -1,0 +1,263 @@
+"""A new volume key as an operation, on the volume of rotation_world.py; cryptsetup's part is played by a function."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from tests.unit.apply.machine import KEY
+from tests.unit.builders import CLOSED
+from tests.unit.operations import rotation_world
+from tests.unit.operations.rotation_world import CREDENTIAL, FIRST_RECOVERY, RECOVERY, WANTED, Cut, World
+
+from volward import journal
+from volward.errors import (
+    InterruptedRunError,
+    JournalError,
+    KeyRejectedError,
+    NoHeaderBackupError,
+    NoOpenerError,
+    UnfinishedOperationError,
+    VerificationError,
+)
+from volward.host import reencrypt as tool
+from volward.model import Observation, Progress, Reencryption, Token
+from volward.operations import header_backup, reencrypt
+from volward.operations.reencrypt import Wanted
+from volward.operations.watcher import Watcher
+from volward.secret import SecretBytes
+
+TYPED = Wanted(typed=True, deadline_seconds=0.0)
+world = rotation_world.world
+
+
+class Tool:
+    """cryptsetup reencrypt: at the end each keyslot has another number, and the tokens follow."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.began: dict[int, bytes] = {}
+        self.resumed_by: bytes = b""
+        self.stops = False  # in the middle, in order
+        self.cut = False  # in the middle
+        self.does_nothing = False
+        self.loses: int | None = None
+
+    def begin(self, node: Path, keys: Mapping[int, SecretBytes], *, online: bool, **watching: Any) -> None:
+        machine = self.world.machine
+        self.began = {number: _bytes(key) for number, key in keys.items()}
+        assert self.began == machine.slots, "cryptsetup asks for the key of every keyslot"
+        if self.does_nothing:
+            return
+        # The digest stays until the first data are done.
+        machine.header = replace(machine.present, requirements=("online-reencrypt-v2",))
+        self._go_on(**watching)
+
+    def resume(self, node: Path, key: SecretBytes, **watching: Any) -> None:
+        self.resumed_by = _bytes(key)
+        assert self.resumed_by in self.world.machine.slots.values()
+        self._go_on(**watching)
+
+    def _go_on(self, *, on_progress: Callable[[Progress], None], stop: Callable[[], bool]) -> None:
+        on_progress(Progress(1, 2, 1.0, 1.0))
+        if self.cut:
+            raise Cut
+        if not (self.stops or stop()):
+            self._end()
+
+    def _end(self) -> None:
+        machine = self.world.machine
+        renumbered = {number: number + 8 for number in machine.slots}
+        if self.loses is not None:
+            machine.slots[self.loses] = b"another key"
+        machine.slots = {renumbered[number]: key for number, key in machine.slots.items()}
+        machine.header = replace(
+            machine.present,
+            requirements=(),
+            volume_key_digest="new",
+            keyslots=tuple(replace(one, number=renumbered[one.number]) for one in machine.present.keyslots),
+            tokens=tuple(_renumbered(one, renumbered) for one in machine.present.tokens),
+        )
+
+
+def _renumbered(token: Token, numbers: Mapping[int, int]) -> Token:
+    keyslots = tuple(numbers[number] for number in token.keyslots)
+    fields = dict(token.fields) | {"keyslots": [str(number) for number in keyslots]}
+    return replace(token, keyslots=keyslots, fields=MappingProxyType(fields))
+
+
+def _bytes(key: SecretBytes) -> bytes:
+    with key.view() as view:
+        return bytes(view)
+
+
+@pytest.fixture
+def cryptsetup(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Tool:
+    one = Tool(world)
+    machine = world.machine
+    machine.header = replace(machine.present, volume_key_digest="old")
+    machine.source(RECOVERY, FIRST_RECOVERY)
+
+    def observe(spec: object, **_: object) -> Observation:
+        return replace(world.seen, mapping=CLOSED, mount=None)
+
+    def demand(*_: object, **__: object) -> None:
+        world.backups.append("demanded")
+
+    unfinished = partial(journal.unfinished_reencryption, directory=tmp_path / "journal")
+    monkeypatch.setattr(journal, "unfinished_reencryption", unfinished)
+    monkeypatch.setattr(reencrypt, "observe", observe)
+    monkeypatch.setattr(tool, "begin", one.begin)
+    monkeypatch.setattr(tool, "resume", one.resume)
+    monkeypatch.setattr(header_backup, "demand", demand)
+    monkeypatch.setattr(header_backup, "expire_others", lambda spec: world.backups.append("others expired"))
+    return one
+
+
+def outcomes(verb: str) -> list[str | None]:
+    return [record.outcome for record in journal.every() if record.verb == verb]
+
+
+def run(wanted: Wanted = TYPED, watcher: Watcher | None = None) -> reencrypt.Reencrypted:
+    return reencrypt.run(WANTED, wanted, watcher or Watcher())
+
+
+def test_the_unlocking_key_changes_first_then_every_key_is_carried_over(world: World, cryptsetup: Tool) -> None:
+    looked = reencrypt.look(WANTED, TYPED)
+    assert (looked.rotates, looked.resumes) == ((CREDENTIAL,), "")
+    done = run()
+    new_key = world.machine.sources[CREDENTIAL].later[2]
+    assert KEY not in cryptsetup.began.values()
+    assert sorted(cryptsetup.began.values()) == sorted([new_key, FIRST_RECOVERY])
+    assert sorted(world.machine.slots.values()) == sorted([new_key, FIRST_RECOVERY, b"sealed"])
+    assert world.machine.present.volume_key_digest == "new"
+    assert done.volume == "pgdata"
+    assert outcomes(journal.ROTATE) == ["done"]
+    assert outcomes(journal.REENCRYPT) == ["done"]
+    assert world.backups[-3:] == ["demanded", "made", "others expired"]
+    world.owner.keys = [FIRST_RECOVERY]
+    world.check_rest()
+    assert all(key.wiped for source in world.machine.sources.values() for key in source.given)
+
+
+def test_one_that_was_paused_goes_on_by_one_key(world: World, cryptsetup: Tool) -> None:
+    cryptsetup.stops = True
+    with pytest.raises(InterruptedRunError, match="stopped on the way"):
+        run()
+    assert world.machine.present.reencrypting
+    cryptsetup.stops = False
+    looked = reencrypt.look(WANTED, TYPED)
+    assert looked.resumes.startswith("reencrypt-pgdata")
+    assert looked.rotates == ()
+    run()
+    assert cryptsetup.resumed_by == world.machine.sources[CREDENTIAL].later[2]
+    assert outcomes(journal.REENCRYPT) == ["done"]
+    assert outcomes(journal.ROTATE) == ["done"]
+    world.check_rest()
+
+
+def test_a_power_cut_in_the_middle(world: World, cryptsetup: Tool) -> None:
+    cryptsetup.cut = True
+    with pytest.raises(Cut):
+        run()
+    cryptsetup.cut = False
+    run()
+    world.check_rest()
+
+
+def test_a_cut_before_the_end_was_written_down(world: World, cryptsetup: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(*_: object, **__: object) -> None:
+        raise Cut
+
+    with monkeypatch.context() as until_then:
+        until_then.setattr(header_backup, "expire_others", cut)
+        with pytest.raises(Cut):
+            run()
+    assert reencrypt.look(WANTED, TYPED).plan.actions == ()
+    run()
+    assert world.backups[-2:] == ["made", "others expired"]
+    world.check_rest()
+
+
+def test_one_that_somebody_began_without_volward_is_finished(world: World, cryptsetup: Tool) -> None:
+    machine = world.machine
+    machine.header = replace(machine.present, requirements=("online-reencrypt-v2",), volume_key_digest="")
+    assert "somebody began" in reencrypt.look(WANTED, TYPED).resumes
+    run(Wanted(deadline_seconds=0.0))
+    assert cryptsetup.resumed_by == KEY
+    assert machine.present.volume_key_digest == "new"
+    assert "demanded" not in world.backups
+
+
+def test_a_typed_key_that_fits_nothing(world: World, cryptsetup: Tool) -> None:
+    world.machine.source(RECOVERY, b"a wrong key")
+    with pytest.raises(KeyRejectedError, match="the recovery key opens none"):
+        run()
+    assert outcomes(journal.REENCRYPT) == []
+    assert world.machine.present.volume_key_digest == "old"
+
+
+def test_two_keys_have_to_be_at_hand(world: World, cryptsetup: Tool) -> None:
+    with pytest.raises(NoOpenerError):
+        run(Wanted(deadline_seconds=0.0))
+    assert outcomes(journal.ROTATE) == []
+
+
+def test_a_rotation_that_was_cut_comes_first(world: World, cryptsetup: Tool) -> None:
+    world.rotate(CREDENTIAL, cut=12)
+    with pytest.raises(UnfinishedOperationError):
+        reencrypt.look(WANTED, TYPED)
+
+
+def test_a_tool_that_does_nothing_is_noticed(world: World, cryptsetup: Tool) -> None:
+    cryptsetup.does_nothing = True
+    with pytest.raises(VerificationError, match="not under a new volume key"):
+        run()
+    assert outcomes(journal.REENCRYPT) == [None]
+    assert "others expired" not in world.backups
+
+
+def test_a_key_that_was_lost_is_noticed_before_the_old_backups_go(world: World, cryptsetup: Tool) -> None:
+    cryptsetup.loses = 1
+    with pytest.raises(VerificationError, match="keyslot 1 of pgdata does not open"):
+        run()
+    assert "others expired" not in world.backups
+
+
+def test_backups_of_the_old_volume_key_that_have_to_stay(
+    world: World, cryptsetup: Tool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(spec: object) -> None:
+        raise NoHeaderBackupError("There is none.", resolution="Make one.")
+
+    monkeypatch.setattr(header_backup, "expire_others", refuse)
+    assert "There is none. Make one." in run().remarks
+
+
+def test_interrupted_before_the_data_are_touched(world: World, cryptsetup: Tool) -> None:
+    class Stopping(Watcher):
+        asked = False
+
+        def step_done(self, volume: str, action: object) -> None:
+            self.asked = "leave-keyslot" in action.name  # type: ignore[attr-defined]
+
+        def interrupted(self) -> bool:
+            return self.asked
+
+    with pytest.raises(InterruptedRunError, match="Interrupted before this: pgdata: re-encrypt"):
+        run(watcher=Stopping())
+    assert cryptsetup.began == {}
+    run()
+    world.check_rest()
+
+
+def test_a_journal_that_is_not_about_one(world: World) -> None:
+    wish = Reencryption("old", True, (1,), (0, 2), True)
+    journal.begin(journal.REENCRYPT, "pgdata", journal.reencryption_facts(wish, "uuid"))
+    (record,) = journal.unfinished("pgdata")
+    assert record.as_reencryption() == wish
+    with pytest.raises(JournalError, match="it lacks"):
+        replace(record, facts={}).as_reencryption()
