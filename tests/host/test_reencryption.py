@@ -1,0 +1,124 @@
+"""A new volume key on a real kernel: what is under it afterwards, which key opens it, and what an end in the middle leaves."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import Any
+
+import pytest
+from tests.faults.volume import MOUNT_POINT, NAME, configure, export, opens
+from tests.host.terminal import Talk, talk
+from tests.lab.disk import Disk
+from tests.lab.host import MIB, Host
+
+FAST = 'recovery = { memory = "64 MiB" }\ncredential = { seal = "host" }'
+ROTATE = ["volward", "rotate", "--volume-key", NAME]
+YES = ("Type yes to go on: ", "yes\n")
+
+
+def provision(host: Host, size: int, *, keys: str) -> tuple[Disk, str, str]:
+    """Return the disk, the recovery key, and the digest of a file of half the volume."""
+    disk = host.disk("REENC-1", size)
+    configure(host, disk.link, keys=keys, more=FAST)
+    host.sh("volward apply --yes data --recovery-fd 3 3>/run/recovery")
+    recovery = host.get("/run/recovery").split()[1]
+    host.secrets.append(recovery)
+    host.run("rm", "/run/recovery")
+    host.run("dd", "if=/dev/urandom", f"of={MOUNT_POINT}/file", "bs=1M", f"count={size // MIB // 2}", "status=none")
+    return disk, recovery.decode(), digest(host)
+
+
+def digest(host: Host) -> str:
+    return host.run("sha256sum", f"{MOUNT_POINT}/file").stdout.split()[0]
+
+
+def header(host: Host, device: str) -> Any:
+    return json.loads(host.run("cryptsetup", "luksDump", "--dump-json-metadata", device).stdout)
+
+
+def volume_keys(host: Host, device: str) -> list[str]:
+    """Return the digests of the volume keys that the header knows."""
+    return [one["digest"] for one in header(host, device)["digests"].values()]
+
+
+@pytest.mark.lab
+def test_all_data_get_another_volume_key_and_every_key_opens_it(host: Host) -> None:
+    disk, recovery, content = provision(host, 96 * MIB, keys='["credential", "tpm2"]')
+    export(host)
+    before = volume_keys(host, disk.link)
+    assert "data is open" in host.volward("rotate", "--volume-key", "--yes", NAME, ok=(75,)).stderr
+    host.volward("close", NAME)
+    alone = host.volward("rotate", "--volume-key", "--yes", NAME, ok=None)
+    assert alone.status != 0
+    assert "two are needed" in alone.stderr
+    assert volume_keys(host, disk.link) == before
+
+    done = talk(host, ROTATE, YES, ("Recovery key for data: ", recovery + "\n"), seconds=900)
+
+    assert done.status == 0, done.output
+    assert "every key opens it" in done.output
+    after = header(host, disk.link)
+    assert volume_keys(host, disk.link) != before
+    assert len(after["digests"]) == 1
+    assert "requirements" not in after["config"]
+    kinds = [token.get("volward", {"provider": token["type"]})["provider"] for token in after["tokens"].values()]
+    assert sorted(kinds) == ["credential", "recovery", "systemd-tpm2"]
+    named = sorted(number for token in after["tokens"].values() for number in token["keyslots"])
+    assert named == sorted(after["keyslots"])
+    assert not opens(host, disk.link), "the old key still opens it"
+    host.run("cryptsetup", "open", "--test-passphrase", disk.link, input=recovery)
+    ready = host.volward("preflight", ok=None)
+    assert ready.status == 0, ready.stdout
+    assert "key of tpm2" in ready.stdout
+    assert [row["state"] for row in json.loads(host.volward("header", "list", "--json").stdout)] == ["current"]
+    host.volward("open", NAME)
+    assert digest(host) == content
+
+
+@pytest.mark.lab
+def test_one_that_ends_in_the_middle_is_refused_told_and_finished(host: Host) -> None:
+    disk, recovery, content = provision(host, 768 * MIB, keys='["credential"]')
+    host.volward("close", NAME)
+    ended: list[Talk] = []
+    asked = ("Recovery key for data: ", recovery + "\n")
+    talking = threading.Thread(target=lambda: ended.append(talk(host, ROTATE, asked, seconds=900)))
+    talking.start()
+    host.run("kill", "-KILL", running(host, "cryptsetup reencrypt"))
+    talking.join()
+    assert ended[0].status == 71, ended[0].output
+    assert "reencrypt" in json.dumps(header(host, disk.link)["config"])
+    assert "A re-encryption has not ended." in host.volward("status", NAME).stdout
+    assert "unfinished re-encryption" in host.volward("open", NAME, ok=(65,)).stderr
+
+    pausing = threading.Thread(
+        target=lambda: host.sh("volward rotate --volume-key --yes data >/run/out 2>&1", ok=(130,))
+    )
+    pausing.start()
+    running(host, "cryptsetup reencrypt")
+    host.run("kill", "-INT", running(host, "volward rotate"))
+    pausing.join()
+    assert "stopped on the way; it is whole, and not finished" in host.get("/run/out").decode()
+
+    host.power_cut()
+    host.power_on()
+    host.wait_until_booted()
+    operation = next(word for word in host.volward("journal").stdout.split() if word.startswith("reencrypt-data"))
+    assert "can only be finished" in host.volward("abort", operation, ok=None).stderr
+    assert "every key opens it" in host.volward("resume", operation, timeout=900).stderr
+    host.volward("open", NAME)
+    assert digest(host) == content
+    host.run("cryptsetup", "open", "--test-passphrase", disk.link, input=recovery)
+
+
+def running(host: Host, what: str) -> str:
+    """Wait for a process with that command line and return its id."""
+    limit = time.monotonic() + 300
+    while time.monotonic() < limit:
+        # Its own shell does not match: the pattern has a bracket.
+        found = host.run("pgrep", "--oldest", "--full", f"[{what[0]}]{what[1:]}", ok=(0, 1)).stdout.split()
+        if found:
+            return found[0]
+        time.sleep(0.2)
+    raise AssertionError(f"{what} was never started")
