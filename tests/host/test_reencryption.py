@@ -1,4 +1,4 @@
-"""A new volume key on a real kernel: what is under it afterwards, which key opens it, and what an end in the middle leaves."""
+"""A new volume key on a real kernel: what is under it, which key opens it, and what an end in the middle leaves."""
 
 from __future__ import annotations
 
