@@ -13,8 +13,10 @@ from volward import lock
 from volward.errors import KeyDeniedError, VolwardError
 from volward.host import listener
 from volward.keys.providers import Providers
+from volward.logins import EARLY_SECONDS
 from volward.model import ProviderKind, StoreKind, VaultServer, VolumeSpec
 from volward.observe import observe
+from volward.operations import login_life
 from volward.operations.enrolment import provable_header
 from volward.operations.proof import Tried, try_each
 from volward.operations.status import look_at
@@ -24,7 +26,6 @@ from volward.report import preflight as report
 from volward.report.preflight import HOST, Check, Verdict
 
 DAY_SECONDS = 24 * 3600
-EARLY_SECONDS = 14 * DAY_SECONDS  # so long before a secret id expires it is told
 _AT_ONCE = 8
 
 
@@ -122,15 +123,13 @@ def _login(server: VaultServer, providers: Providers, alone: Sequence[str], dead
     what, bad = f"vault {server.address}", Verdict.FAILED if alone else Verdict.WARNING
     try:
         session = providers.session(server)
-        from volward.keys.vault.time_left import time_left
-
         session.token(deadline_seconds=deadline_seconds)
     except ImportError:
         return Check(HOST, what, bad, "its client is not installed", "apt install python3-hvac")
     except VolwardError as error:
         return Check(HOST, what, bad, error.what, error.resolution)
     try:
-        left = time_left(session, deadline_seconds=deadline_seconds)
+        left = login_life.ask(server, providers, deadline_seconds=deadline_seconds)
     except KeyDeniedError as error:
         what_not = f"the login works; how long it will is not to be told: {error.what}"
         return Check(HOST, what, Verdict.WARNING, what_not, error.resolution)

@@ -4,6 +4,7 @@ The volume may be open or closed meanwhile, and what uses it notices nothing. A 
 before another one begins.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from volward.keys.providers import Providers
 from volward.keys.source import KeyRef, KeySource
 from volward.model import Action, Header, Observation, ProviderKind, Rotation, RotationPlan, Step, VolumeSpec
 from volward.observe import observe
-from volward.operations import header_backup
+from volward.operations import header_backup, login_life
 from volward.operations.enrolment import provable_header
 from volward.operations.proof import doubts
 from volward.operations.watcher import Watcher
@@ -77,7 +78,12 @@ def look(spec: VolumeSpec, wish: Wish) -> Looked:
 def rotate(specs: Sequence[VolumeSpec], shared: Pass) -> tuple[Rotated, ...]:
     """Rotate keys volume by volume; an outcome a volume, in the order given."""
     with Providers() as providers:
-        return tuple(_Rotating(spec, shared, providers).run() for spec in specs)
+        done = tuple(_Rotating(spec, shared, providers).run() for spec in specs)
+        if shared.wish.due:  # once a day, so that status knows how long the login lasts
+            for server in {spec.vault.server for spec in specs if spec.vault is not None}:
+                with contextlib.suppress(VolwardError, ImportError):  # what needed the login has said so
+                    login_life.ask(server, providers, deadline_seconds=shared.deadline_seconds)
+        return done
 
 
 def _planned(

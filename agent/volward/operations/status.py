@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from volward import journal, openings, pins
+from volward import journal, logins, openings, pins
 from volward.errors import JournalError, VolwardError
 from volward.header_backup import files, freshness
 from volward.header_backup.freshness import BackupState, Freshness
@@ -133,6 +133,7 @@ def _complete(
         consumers=tuple(Consumer(name, running.of(name)) for name in spec.consumers) if running else (),
         opening=_opening(spec.name, seen),
         header_backup=header_backup,
+        login=logins.read(spec.vault.server.address) if spec.vault else None,
     )
 
 

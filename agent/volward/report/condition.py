@@ -9,6 +9,7 @@ from enum import StrEnum
 from volward.header_backup.freshness import Freshness
 from volward.journal import ROTATE
 from volward.keys.ages import days
+from volward.logins import EARLY_SECONDS
 from volward.model import CopyState, MappingState, MountPointState, MountUnitState, Presence, StoreKind
 from volward.report import key_ages
 from volward.report.amount import size
@@ -60,7 +61,16 @@ class Condition:
 def judge(one: SeenVolume) -> Condition:
     """Say how a volume is."""
     state, why = _state(one)
-    remarks = [*why, *_device(one), *_header(one), *_keys(one), *_in_use(one), *_history(one), *_unreadable(one)]
+    remarks = [
+        *why,
+        *_device(one),
+        *_header(one),
+        *_keys(one),
+        *_login(one),
+        *_in_use(one),
+        *_history(one),
+        *_unreadable(one),
+    ]
     if state is State.OK and any(remark.problem for remark in remarks):
         state = State.DEGRADED
     return Condition(state, tuple(remarks))
@@ -242,6 +252,21 @@ def _keys(one: SeenVolume) -> list[Remark]:
         late = key.by_timer and key.overdue_seconds > key_ages.PATIENCE_SECONDS
         found.append(Remark(f"The key of {key.provider} is {old} old, {allowed} are allowed.", mend, problem=late))
     return found
+
+
+def _login(one: SeenVolume) -> list[Remark]:
+    """A login to Vault that ends soon: nobody notices before the next boot, which then stands still."""
+    life = one.login
+    if life is None:
+        return []
+    renew = "Make a new secret id, and seal it (docs/how-to/vault.md); `volward preflight` looks again."
+    if life.ends_at is not None and life.ends_at - one.at < EARLY_SECONDS:
+        left = int(life.ends_at - one.at)
+        how = f"ends in {days(left)}" if left > 0 else "has ended"
+        return [Remark(f"The login to Vault at {life.address} {how}.", renew)]
+    if life.uses_left == 1:
+        return [Remark(f"The secret id for Vault at {life.address} has one use left.", renew)]
+    return []
 
 
 def _header_backup(one: SeenVolume) -> list[Remark]:

@@ -27,6 +27,7 @@ def lines(one: SeenVolume, condition: Condition) -> Iterator[str]:
         ("keyslots", _keyslots(one.seen.header)),
         ("tokens", _tokens(one.seen.header)),
         ("keys", key_ages.lines(one)),
+        ("vault", _login(one)),
         ("mapping", _mapping(one)),
         ("mount", _mount(one)),
         ("i/o", _io(one)),
@@ -35,6 +36,18 @@ def lines(one: SeenVolume, condition: Condition) -> Iterator[str]:
         ("operations", _operations(one)),
     ):
         yield from _titled(title, texts)
+
+
+def _login(one: SeenVolume) -> Iterator[str]:
+    life = one.login
+    if life is not None:
+        ends = "has no end" if life.ends_at is None else f"ends {_moment(life.ends_at)}"
+        uses = f", {count(life.uses_left, 'use')} left" if life.uses_left else ""
+        yield f"the login to {life.address} {ends}{uses} (seen {_moment(life.seen_at)})"
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
 def _titled(title: str, texts: Iterable[str]) -> Iterator[str]:

@@ -32,11 +32,24 @@ def _volume(one: SeenVolume, condition: Condition) -> dict[str, object]:
         "pin": _pin(one),
         "header": _header(one),
         "rotation": key_ages.as_json(one),
+        "vault_login": _login(one),
         "mapping": _mapping(one),
         "mount": _mount(one),
         "consumers": [{"name": each.name, "running": _yes_no_unknown(each.runs)} for each in one.consumers],
         "opening": _opening(one),
         "operations": _operations(one),
+    }
+
+
+def _login(one: SeenVolume) -> dict[str, object] | None:
+    life = one.login
+    if life is None:
+        return None
+    return {
+        "address": life.address,
+        "seen_at": life.seen_at,
+        "ends_at": life.ends_at,
+        "uses_left": life.uses_left or None,
     }
 
 

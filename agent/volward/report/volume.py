@@ -9,6 +9,7 @@ from volward.header_backup.freshness import BackupState
 from volward.host.mapping import CryptTable, IoCounters
 from volward.host.space import Space
 from volward.journal import Record
+from volward.logins import LoginLife
 from volward.model import Observation, Presence, VolumeSpec
 from volward.openings import Opening
 
@@ -37,6 +38,7 @@ class SeenVolume:
     consumers: tuple[Consumer, ...] = ()
     at: float = 0.0  # when it was looked at, seconds since the epoch
     header_backup: BackupState | None = None  # None: it has no header by design
+    login: LoginLife | None = None  # to the volume's Vault server; None: it has none, or nobody looked
     opening: Opening | None = None  # of this very mapping, or the last failure of a closed volume
 
     @property

@@ -9,12 +9,13 @@ import pytest
 from tests.unit import builders
 from tests.unit.report.volumes import volume
 
-from volward import lock
+from volward import lock, logins
 from volward.errors import BusyError, KeyDeniedError, ProviderUnavailableError
 from volward.header_backup.freshness import BackupState, Freshness
 from volward.host import listener
 from volward.keys.vault import time_left
 from volward.keys.vault.time_left import TimeLeft
+from volward.logins import LoginLife
 from volward.model import ProviderKind, VaultLogin, VaultLoginMethod, VaultPlace, VaultServer, VolumeSpec
 from volward.operations import preflight
 from volward.operations.preflight import DAY_SECONDS
@@ -55,6 +56,7 @@ class Scene:
     tried: dict[str, tuple[Tried, ...]] = field(default_factory=lambda: {"pgdata": (Tried(VAULT), Tried(CREDENTIAL))})
     session: FakeSession = field(default_factory=FakeSession)
     left: TimeLeft | Exception = NO_END
+    remembered: list[LoginLife] = field(default_factory=list)
     here: bool = False
     files: tuple[Path, ...] = ()
 
@@ -102,6 +104,7 @@ def scene(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Scene:
     monkeypatch.setattr(preflight, "try_each", try_each)
     monkeypatch.setattr(preflight, "Providers", FakeProviders)
     monkeypatch.setattr(time_left, "time_left", how_long)
+    monkeypatch.setattr(logins, "write", one.remembered.append)
     monkeypatch.setattr(listener, "is_here", lambda url: one.here)
     monkeypatch.setattr(listener, "files_of", lambda url: one.files)
     return one
@@ -205,3 +208,18 @@ def test_vault_on_this_host_elsewhere_or_out_of_sight(scene: Scene) -> None:
     )
     scene.files = (Path("/var/lib/vault"),)
     assert scene.of("vault on", HOST)[0][0] is Verdict.PASSED
+
+
+def test_how_long_the_login_lasts_is_remembered_for_status(scene: Scene) -> None:
+    scene.left = replace(NO_END, secret_id_seconds=30.0 * DAY_SECONDS, secret_id_uses=4)
+    scene.run()
+    (life,) = scene.remembered
+    assert (life.address, life.uses_left) == (SERVER.address, 4)
+    assert life.ends_at is not None
+    assert life.ends_at - life.seen_at == pytest.approx(30.0 * DAY_SECONDS)
+    scene.session.login.can_be_repeated = False
+    scene.left = TimeLeft(50.0, False)
+    scene.run()
+    last = scene.remembered[-1]
+    assert last.ends_at is not None
+    assert last.ends_at - last.seen_at == pytest.approx(50.0)
