@@ -283,7 +283,7 @@ def _header(fields: _Binary, document: dict[str, object]) -> Header:
 def _volume_key_digest(digests: dict[int, dict[str, object]], live: dict[int, dict[str, object]]) -> str:
     """Return the digest of the one volume key that all the data are under; "" in the middle of a re-encryption."""
     found = [one for one in digests.values() if {int(each) for each in _strings(one["segments"])} & set(live)]
-    return _printable(found[0]["digest"]) if len(found) == 1 and len(live) == 1 else ""
+    return _printable(found[0].get("digest", "")) if len(found) == 1 and len(live) == 1 else ""
 
 
 def _keyslot(number: int, one: dict[str, object], *, opening: bool) -> Keyslot:
