@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 COVERAGE := $(BIN)/coverage
+# A file's tests stay on one worker, and the longest file is not the last one.
+SHARED_OUT := --dist loadfile --no-loadscope-reorder
 # To build systemd-python, and the tools whose work the unit tests look at.
 PACKAGES := python3-dev python3-venv gcc libc6-dev pkg-config libsystemd-dev cryptsetup-bin util-linux xfsprogs btrfs-progs
 
@@ -24,11 +26,11 @@ test: tools $(VENV)/installed lint unit host-tests coverage ## Everything: lint,
 
 .PHONY: test-cuts
 test-cuts: tools $(VENV)/installed lab ## A power cut and a SIGKILL at every point of every step of the first apply
-	$(BIN)/pytest --full --numprocesses 2 --dist loadfile tests/faults/test_sigkill.py tests/faults/test_power_cut.py
+	$(BIN)/pytest --full --numprocesses 2 $(SHARED_OUT) tests/faults/test_sigkill.py tests/faults/test_power_cut.py
 
 .PHONY: test-full
-test-full: tools $(VENV)/installed lab ## The long matrices too (hours); writes their counts to docs/reference/matrix.md
-	$(BIN)/pytest --full --numprocesses 2 --dist loadfile tests
+test-full: tools $(VENV)/installed unit lab ## The long matrices too (hours); writes their counts to docs/reference/matrix.md
+	$(BIN)/pytest --full --numprocesses 2 $(SHARED_OUT) tests/host tests/faults
 
 .PHONY: lint
 lint: $(VENV)/installed ## Style, types and the layers of the architecture
@@ -44,7 +46,7 @@ unit: $(VENV)/installed ## The fast, pure tests
 
 .PHONY: host-tests
 host-tests: $(VENV)/installed lab ## The tests on a real kernel, in the virtual host, and before a real Vault server
-	VOLWARD_COVERAGE=1 $(BIN)/pytest --numprocesses 2 --dist loadfile tests/host tests/faults tests/vault
+	VOLWARD_COVERAGE=1 $(BIN)/pytest --numprocesses 2 $(SHARED_OUT) --durations 15 tests/host tests/faults tests/vault
 
 .PHONY: coverage
 coverage: ## Coverage of agent/ by unit tests and virtual host together, with its thresholds

@@ -89,13 +89,13 @@ def _fresh_host(snapshot: tuple[Image, Snapshot], node: pytest.Item | pytest.Col
     """A host for as long as it is needed; at its end every unlocking key that was used in it is looked for."""
     fresh = Host(*snapshot)
     clean = False
+    measured = coverage.is_wanted() and node.get_closest_marker("measured") is not None
     try:
-        if coverage.is_wanted():
-            fresh.on_restore.append(coverage.enable)
+        if measured:
             coverage.enable(fresh)
         yield fresh
         if fresh.machine.is_on:
-            if coverage.is_wanted():
+            if measured:
                 coverage.collect(fresh)
             hits = fresh.secrets_scan([*fresh.secrets, *fresh.stored_keys()])
             assert not hits, "secrets were found in the host:\n" + "\n".join(map(str, hits))

@@ -146,9 +146,10 @@ class Batch:
     def _configuration(self, outcome: Outcome) -> str:
         name = outcome.volume
         if outcome.cut.kind is Kind.BLOCK:
-            device, keys = f'device = "{self._disks[name].link}"', '["credential", "tpm2"]'
+            device = f'device = "{self._disks[name].link}"'
         else:
-            device, keys = f'device = "file:{FILES}/{name}.img"\nsize = "64 MiB"', '["credential"]'
+            device = f'device = "file:{FILES}/{name}.img"\nsize = "64 MiB"'
+        keys = '["credential", "tpm2"]' if outcome.cut.tpm2 else '["credential"]'
         return f"""
 [volumes.{name}]
 {device}

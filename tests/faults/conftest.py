@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
-from tests.faults.cuts import Cut, Power
+from tests.faults import matrix
+from tests.faults.cuts import Cut
 from tests.faults.rotation_batch import Rotations
 from tests.faults.rotation_cuts import RotationCut
 from tests.faults.session import Cuts
 from tests.lab.image import Image
 from tests.lab.machine import Snapshot
 
-PROPERTY = "cut"
-COUNTS = pytest.StashKey[Counter[tuple[Power, bool]]]()
+REPORT = Path(__file__).parents[2] / "docs" / "reference" / "matrix.md"
+COUNTS = pytest.StashKey[matrix.Counts]()
 
 
 @pytest.fixture(scope="session")
@@ -38,20 +39,19 @@ def _cut(item: pytest.Item) -> Cut | RotationCut | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[COUNTS] = Counter()
+    config.stash[COUNTS] = matrix.Counts()
     config.pluginmanager.register(_Count(config.stash[COUNTS]))
 
 
 class _Count:
     """Counts the reports as they come in, from this process or from a worker."""
 
-    def __init__(self, counts: Counter[tuple[Power, bool]]) -> None:
+    def __init__(self, counts: matrix.Counts) -> None:
         self._counts = counts
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        for name, value in report.user_properties:
-            if name == PROPERTY and report.when == "call":
-                self._counts[Power[str(value)], report.passed] += 1
+        if report.when == "call":
+            self._counts.add(dict(report.user_properties), passed=report.passed)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -61,15 +61,17 @@ def pytest_runtest_makereport(
     report = yield
     cut = _cut(item)
     if call.when == "call" and cut:
-        report.user_properties.append((PROPERTY, cut.power.name))  # travels from a worker to the one who counts
+        # As text, which travels from a worker to the process that counts.
+        report.user_properties += (
+            matrix.properties(cut) if isinstance(cut, Cut) else [(matrix.ROTATION, cut.power.name)]
+        )
     return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     counts = config.stash[COUNTS]
-    if not counts:
-        return
-    recovered = {power: counts[power, True] for power in Power}
-    names = {Power.KILL: "SIGKILL", Power.CUT: "power cuts"}
-    parts = ", ".join(f"{number} {names[power]}" for power, number in recovered.items())
-    terminalreporter.write_line(f"cuts: {sum(recovered.values())} of {counts.total()} recovered ({parts})")
+    for line in counts.summary():
+        terminalreporter.write_line(line)
+    if counts.has_random and not hasattr(config, "workerinput"):
+        REPORT.write_text(counts.page())
+        terminalreporter.write_line(f"their counts are in {REPORT}")

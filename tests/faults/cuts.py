@@ -60,8 +60,8 @@ STEPS = {
         "prepare-store",
     ),
 }
-# What a volume in a file does otherwise than one on a disk.
-OF_FILES = ("create-file", "pin", "format", "open")
+# What only a volume in a file does.
+OF_FILES = ("create-file",)
 POINTS = ("begun", "acted", "done")
 # Between two writes of one step; guest/cut.py knows how to get there.
 INSIDE = (
@@ -92,6 +92,11 @@ class Cut:
         return self.kind is Kind.BLOCK and self.step.partition(":")[0] in ("enrol-tpm2", "enrol-recovery", "open")
 
     @property
+    def tpm2(self) -> bool:
+        """Whether the TPM is enrolled. It is slow under emulation, so only around its own step."""
+        return self.kind is Kind.BLOCK and self.step.partition(":")[0] in ("enrol-tpm2", "enrol-recovery")
+
+    @property
     def seal(self) -> str:
         """What seals the credential. The TPM is slow under emulation, so only where a key is made on a disk."""
         return "auto" if self.kind is Kind.BLOCK and self.step.startswith("create-key") else "host"
@@ -109,9 +114,11 @@ class Cut:
     def in_every_run(self) -> bool:
         """Every step once a run for each kind of power, its points shared out between them; `--full` has them all.
 
-        Of a volume in a file, the steps that are its own.
+        Of a volume in a file, the step that is its own. Inside a step, SIGKILL: power would lose no more than that.
         """
-        if self.point not in POINTS or (self.step == "begin" and self.kind is Kind.BLOCK):
+        if self.point not in POINTS:
+            return self.power is Power.KILL
+        if self.step == "begin" and self.kind is Kind.BLOCK:
             return True
         if self.kind is Kind.FILE and self.step not in OF_FILES:
             return False

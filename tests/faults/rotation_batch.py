@@ -10,7 +10,6 @@ from typing import Any
 from tests.faults.batch import GUEST, PYTHON
 from tests.faults.cuts import Power
 from tests.faults.rotation_cuts import End, RotationCut
-from tests.lab import coverage
 from tests.lab.host import MIB, Host
 from tests.lab.image import Image
 from tests.lab.machine import Snapshot
@@ -138,14 +137,9 @@ class Rotations:
     def _run(self, cuts: list[RotationCut]) -> None:
         host = Host(*self._snapshot)
         try:
-            if coverage.is_wanted():
-                host.on_restore.append(coverage.enable)
-                coverage.enable(host)
             batch = RotationBatch(host, cuts)
             batch.run()
             self._outcomes |= {one.cut: one for one in batch.outcomes}
-            if coverage.is_wanted():
-                coverage.collect(host)
         finally:
             host.close()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from tests.faults import batch
 from tests.faults.batch import Batch, Outcome
 from tests.faults.cuts import Cut
-from tests.lab import coverage
 from tests.lab.host import Host
 from tests.lab.image import Image
 from tests.lab.machine import Snapshot
@@ -30,13 +29,8 @@ class Cuts:
     def _run(self, cuts: list[Cut]) -> None:
         host = Host(*self._snapshot)
         try:
-            if coverage.is_wanted():
-                host.on_restore.append(coverage.enable)
-                coverage.enable(host)
             one = Batch(host, cuts)
             one.run()
             self._outcomes |= {o.cut: o for o in one.outcomes}
-            if coverage.is_wanted():
-                coverage.collect(host)
         finally:
             host.close()

@@ -1,15 +1,14 @@
 """The long matrix: kills at random moments inside each step, and power cuts at random moments of many applies.
 
-Writes docs/reference/matrix.md. A volume counts as recovered when the next apply finishes it, and as told when that
-apply names what stands in the way and what to do, and the volume is finished once that was done.
+The run that has them writes docs/reference/matrix.md (conftest.py). A volume counts as recovered when the next apply
+finishes it, and as told when that apply names what stands in the way and what to do.
 """
 
 from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from tests.faults import matrix
@@ -20,8 +19,9 @@ from tests.faults.session import Cuts
 ROUNDS = int(os.environ.get("VOLWARD_ROUNDS", "3"))
 # How long a step takes at most on an idle lab host; later kills would hit the next one, which has its own rows.
 LONGEST_MS = {"enrol-recovery": 8000, "enrol-tpm2": 3000, "create-key": 1500, "format": 2000, "write-token": 1500}
-SEED = int(os.environ.get("VOLWARD_SEED", random.randrange(2**32)))
-REPORT = Path(__file__).parents[2] / "docs" / "reference" / "matrix.md"
+# One for all processes of a run: each has to find the same tests. pytest-xdist gives them the run's id.
+RUN = int(os.environ.get("PYTEST_XDIST_TESTRUNUID", "0"), 16) or random.randrange(2**32)
+SEED = int(os.environ.get("VOLWARD_SEED", RUN % 2**32))
 
 
 def _random_cuts() -> tuple[Cut, ...]:
@@ -35,18 +35,11 @@ def _random_cuts() -> tuple[Cut, ...]:
     )
 
 
-@pytest.fixture(scope="module")
-def report() -> Iterator[matrix.Report]:
-    counted = matrix.Report(SEED)
-    yield counted
-    counted.write(REPORT)
-
-
 @pytest.mark.lab
 @pytest.mark.full
 @pytest.mark.parametrize("cut", _random_cuts(), ids=lambda cut: cut.name)
-def test_a_cut_at_a_random_moment(cuts: Cuts, cut: Cut, report: matrix.Report) -> None:
-    report.begin(cut)
+def test_a_cut_at_a_random_moment(cuts: Cuts, cut: Cut, record_property: Callable[[str, object], None]) -> None:
+    record_property(matrix.SEED, SEED)
     outcome = cuts.outcome(cut)
     assert outcome.reached == "cut" or outcome.reached.startswith("status 3"), outcome.reached
     if outcome.reached == "cut":
@@ -54,9 +47,8 @@ def test_a_cut_at_a_random_moment(cuts: Cuts, cut: Cut, report: matrix.Report) -
     assert outcome.apply is not None
     if f"{outcome.volume}: provisioned, open and mounted" in outcome.apply.stdout:
         check_finished(outcome)
-        report.recovered(cut)
     else:
         said = matrix.said_of(outcome.volume, outcome.apply.stderr)
         assert said and "VW09" not in said, outcome.apply
         check_kept(outcome)
-        report.told(cut, said)
+        record_property(matrix.TOLD, said)

@@ -14,7 +14,7 @@ SCRIPT = Path(__file__).parent / "guest" / "signalled.py"
 
 
 @pytest.mark.lab
-@pytest.mark.parametrize("signal", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("signal", ["SIGINT", pytest.param("SIGTERM", marks=pytest.mark.full)])
 def test_a_signal_in_any_step_lets_the_step_finish(host: Host, signal: str) -> None:
     steps = dict(enumerate(STEPS[Kind.FILE]))
     volumes = [f"s{number}" for number in steps]

@@ -11,13 +11,9 @@ from tests.lab.host import Host
 
 COLD = (
     Cut(Power.CUT, Kind.BLOCK, "create-key:credential", "acted"),
-    Cut(Power.CUT, Kind.BLOCK, "format", "acted"),
     Cut(Power.CUT, Kind.BLOCK, "format", "without-keyslot"),
     Cut(Power.CUT, Kind.BLOCK, "enrol-recovery:recovery", "without-token"),
-    Cut(Power.CUT, Kind.BLOCK, "make-file-system", "acted"),
-    Cut(Power.CUT, Kind.BLOCK, "mount", "acted"),
     Cut(Power.CUT, Kind.FILE, "create-file", "acted"),
-    Cut(Power.CUT, Kind.FILE, "write-units", "acted"),
 )
 
 

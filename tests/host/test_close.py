@@ -28,7 +28,7 @@ consumers = ["container:db", "app.service"]
     return host
 
 
-@pytest.mark.lab
+@pytest.mark.measured
 def test_what_holds_a_volume_is_named(volume: Host) -> None:
     host = volume
     assert host.run("stat", "--format=%u:%g %a", DATA).stdout == "999:999 700\n"

@@ -52,7 +52,7 @@ def test_databases_on_disks(host: Host) -> None:
         assert not disks[one.name].contains(needle)
 
 
-@pytest.mark.lab
+@pytest.mark.full
 def test_databases_on_files(host: Host) -> None:
     images = {name: f"/var/lib/volward/images/{name}.img" for name in NAMES}
     sizes = {"pg": 320, "redis": 96, "qdrant": 384}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
+from tests.lab import host as host_module
 from tests.lab import install_tools
 from tests.lab.host import MIB, Host
 from tests.lab.install_tools import Source
@@ -131,6 +132,18 @@ def test_what_the_tpm_sealed_opens_in_the_next_restored_host(host: Host) -> None
     assert host.run("systemd-creds", "decrypt", "--name=lab", sealed, "-").stdout == "sealed"
 
 
+def test_a_warm_start_is_the_program(host: Host) -> None:
+    """`host.volward` says what the program says that was started from nothing, with what it got from its caller."""
+    host.put("/etc/volward/volward.toml", "[volumes.data]\nnothing = 1\n")
+    for words in (("--version",), ("check",), ("explain", "VW0101"), ("explain", "VW9999"), ("no-such-command",)):
+        warm, cold = (host.run(*start, *words, ok=None) for start in (host_module.WARM, ("volward",)))
+        assert (warm.status, warm.stdout, warm.stderr) == (cold.status, cold.stdout, cold.stderr)
+    host.sh("mkdir -p /root/elsewhere; cp /etc/volward/volward.toml /root/elsewhere")
+    client = " ".join(host_module.WARM)
+    host.sh(f"cd /root; umask 027; {client} --config elsewhere check 2>err || true; {client} explain VW0101 | grep VW")
+    assert "elsewhere/volward.toml" in host.get("/root/err").decode()
+
+
 def test_the_canary_scan_finds_a_canary(host: Host) -> None:
     disk = host.disk("CANARY", 64 * MIB)
     empty = disk.sha256()
@@ -142,25 +155,26 @@ def test_the_canary_scan_finds_a_canary(host: Host) -> None:
     assert disk.sha256() != empty
 
 
-@pytest.mark.parametrize(
-    ("encoding", "text"),
-    [
-        ("raw", SECRET),
-        ("hex", SECRET.hex().encode()),
-        ("HEX", SECRET.hex().upper().encode()),
-        ("base64+0", base64.b64encode(SECRET)),
-        ("base64+2", base64.b64encode(b"k=" + SECRET + b";")),
-        ("base64url+1", base64.urlsafe_b64encode(b"{" + SECRET + b"}")),
-    ],
-    ids=["raw", "hex", "HEX", "base64", "within base64", "within base64url"],
-)
-def test_the_secrets_scan_finds_each_encoding(host: Host, encoding: str, text: bytes) -> None:
+ENCODINGS = {
+    "raw": SECRET,
+    "hex": SECRET.hex().encode(),
+    "HEX": SECRET.hex().upper().encode(),
+    "base64+0": base64.b64encode(SECRET),
+    "base64+2": base64.b64encode(b"k=" + SECRET + b";"),
+    "base64url+1": base64.urlsafe_b64encode(b"{" + SECRET + b"}"),
+}
+
+
+def test_the_secrets_scan_finds_each_encoding(host: Host) -> None:
     assert host.secrets_scan([b"another secret", SECRET]) == []
-    host.put("/var/lib/volward/deep/inside", b"before " + text + b" after")
+    for encoding, text in ENCODINGS.items():
+        host.put(f"/var/lib/volward/deep/{encoding}", b"before " + text + b" after")
     found = host.secrets_scan([b"another secret", SECRET])
-    assert {hit.place for hit in found} == {"/var/lib/volward/deep/inside"}
+    assert {(hit.place, hit.encoding) for hit in found} >= {
+        (f"/var/lib/volward/deep/{encoding}", encoding) for encoding in ENCODINGS
+    }
+    assert {hit.place.rpartition("/")[2] for hit in found} == set(ENCODINGS)
     assert {hit.secret for hit in found} == {1}
-    assert encoding in {hit.encoding for hit in found}
 
 
 def test_the_secrets_scan_looks_at_processes_journal_and_core_dumps(host: Host) -> None:

@@ -11,7 +11,7 @@ MIB = 1024 * 1024
 CANARY = b"volward-canary-5f1c0e7d"
 
 
-@pytest.mark.lab
+@pytest.mark.measured
 def test_a_blank_disk_becomes_a_mounted_volume_and_is_there_after_a_reboot(host: Host) -> None:
     disk = host.disk("DATA-1", 256 * MIB)
     host.put(

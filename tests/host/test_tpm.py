@@ -75,7 +75,7 @@ def test_a_changed_pcr_is_a_denial_and_the_next_provider_opens(host: Host) -> No
     assert host.run("dmsetup", "ls").stdout.count("volward-data") == 0
 
 
-@pytest.mark.lab
+@pytest.mark.full
 def test_a_credential_sealed_with_the_tpm_opens_after_a_reboot(host: Host) -> None:
     disk = host.disk("TPM-3", 128 * MIB)
     _configure(host, disk.link, '["credential"]', '[volumes.data.credential]\nseal = "host+tpm2"')

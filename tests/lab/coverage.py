@@ -24,6 +24,8 @@ parallel = true
 source_pkgs = volward
 data_file = {DATA}/.coverage
 sigterm = true
+# A command that guest/warm_server.py runs had its imports before.
+disable_warnings = module-not-measured
 """
 # One line, because site.py executes the lines of a .pth file that begin with `import`.
 HOOK = (

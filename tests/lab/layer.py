@@ -22,6 +22,8 @@ SOURCES = ("agent", "units", "pyproject.toml", "README.md", "LICENSE")
 # A lab file that shapes a snapshot; the others may change without a new one.
 SHAPERS = ("qemu.py", "layer.py")
 KEPT_AGENT_LAYERS = 6
+# See warm_server.py: the program's imports, done before the snapshot is taken.
+WARM = {name: recipe.LAB / "guest" / name for name in ("warm_server.py", "warm_client.py")}
 
 # Loaded here and not at each boot: btrfs and raid456 measure their checksums for seconds as they load.
 MODULES = "dm_mod dm_crypt dm_flakey dm_delay dm_integrity dm_log_writes dm_snapshot loop raid1 xfs btrfs overlay"
@@ -61,6 +63,17 @@ ln -sf /opt/volward/bin/volward /usr/local/bin/volward
 volward --help >/dev/null || true
 """
 
+START_WARM = """
+set -eu
+systemd-run --quiet --unit=lab-warm /opt/volward/bin/python /opt/lab/warm_server.py
+for _ in $(seq 600); do
+    [ ! -S /run/lab-warm.sock ] || exit 0
+    sleep 0.2
+done
+systemctl status --no-pager --full lab-warm >&2
+exit 1
+"""
+
 
 def ensure() -> tuple[Image, Snapshot]:
     """The image and the snapshot that tests restore, with everything missing built."""
@@ -97,6 +110,7 @@ def _booted_key(built: Image) -> str:
 
 def _agent_key(booted_key: str) -> str:
     sources = [recipe.CHECKOUT / name for name in SOURCES]
+    sources += WARM.values()
     return cache.key_of(booted_key, cache.key_of_files(sources, relative_to=recipe.CHECKOUT))
 
 
@@ -124,8 +138,11 @@ def _install(built: Image, booted: Snapshot, directory: Path) -> None:
             run(["cp", "--sparse=always", booted.memory, memory])
             machine.restore(booted, memory=memory)
             if wheel is not None:
-                _send(machine.ssh, wheel)
+                _send(machine.ssh, wheel, f"/opt/lab/volward/{wheel.name}")
                 machine.ssh.run(["sh", "-c", INSTALL])
+                for name, path in WARM.items():
+                    _send(machine.ssh, path, f"/opt/lab/{name}")
+                machine.ssh.run(["sh", "-c", START_WARM])
             machine.ssh.run(["sh", "-c", SETTLE])
             machine.save()
             _keep(machine, directory)
@@ -133,10 +150,9 @@ def _install(built: Image, booted: Snapshot, directory: Path) -> None:
         machine.discard()
 
 
-def _send(ssh: Ssh, wheel: Path) -> None:
-    target = f"/opt/lab/volward/{wheel.name}"
-    ssh.run(["mkdir", "-p", "/opt/lab/volward"])
-    ssh.run(["dd", "status=none", f"of={target}"], stdin=wheel.read_bytes())
+def _send(ssh: Ssh, path: Path, target: str) -> None:
+    ssh.run(["mkdir", "-p", target.rpartition("/")[0]])
+    ssh.run(["dd", "status=none", f"of={target}"], stdin=path.read_bytes())
 
 
 def _build_wheel(directory: Path) -> Path | None:
