@@ -146,10 +146,9 @@ class Batch:
     def _configuration(self, outcome: Outcome) -> str:
         name = outcome.volume
         if outcome.cut.kind is Kind.BLOCK:
-            device = f'device = "{self._disks[name].link}"'
+            device, keys = f'device = "{self._disks[name].link}"', '["credential", "tpm2"]'
         else:
-            device = f'device = "file:{FILES}/{name}.img"\nsize = "64 MiB"'
-        keys = '["credential", "tpm2"]' if outcome.cut.tpm2 else '["credential"]'
+            device, keys = f'device = "file:{FILES}/{name}.img"\nsize = "64 MiB"', '["credential"]'
         return f"""
 [volumes.{name}]
 {device}

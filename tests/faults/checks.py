@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from tests.faults.batch import Outcome
+from tests.faults.cuts import Kind
 
 
 def check_cut(outcome: Outcome) -> None:
@@ -29,7 +30,7 @@ def check_finished(outcome: Outcome) -> None:
     keyslots = set(header["keyslots"])
     described = [slot for token in header["tokens"] for slot in token["keyslots"]]
     tokens = Counter({"volward": 2 if outcome.cut.recovery else 1})
-    tokens["systemd-tpm2"] += outcome.cut.tpm2
+    tokens["systemd-tpm2"] += outcome.cut.kind is Kind.BLOCK
     assert Counter(token["type"] for token in header["tokens"]) == +tokens
     assert sorted(described) == sorted(keyslots), f"keyslots without a token, or tokens without a keyslot: {header}"
     assert after["opened_by"] == [0], "the key in the store does not open the volume"

@@ -92,11 +92,6 @@ class Cut:
         return self.kind is Kind.BLOCK and self.step.partition(":")[0] in ("enrol-tpm2", "enrol-recovery", "open")
 
     @property
-    def tpm2(self) -> bool:
-        """Whether the TPM is enrolled. It is slow under emulation, so only around its own step."""
-        return self.kind is Kind.BLOCK and self.step.partition(":")[0] in ("enrol-tpm2", "enrol-recovery")
-
-    @property
     def seal(self) -> str:
         """What seals the credential. The TPM is slow under emulation, so only where a key is made on a disk."""
         return "auto" if self.kind is Kind.BLOCK and self.step.startswith("create-key") else "host"

@@ -82,7 +82,7 @@ def test_a_cut_recovery_enrolment_is_taken_up_aborted_and_never_touches_the_owne
     assert json.loads(host.volward("journal", "--json").stdout) == []
 
 
-@pytest.mark.lab
+@pytest.mark.full
 def test_a_header_without_a_free_keyslot_says_so(host: Host) -> None:
     """FAULTS 22."""
     disk = host.disk("KEYS-1", 96 * MIB)

@@ -68,6 +68,7 @@ def test_a_power_cut_loses_what_was_not_written(host: Host) -> None:
     assert host.run("ls", "/mnt").stdout.split() == ["kept", "lost+found"]
 
 
+@pytest.mark.full
 def test_a_cold_boot_keeps_root_disk_and_data_disks(host: Host) -> None:
     disk = host.disk("COLD", 64 * MIB)
     host.sh("echo kept >/root/kept; sync; echo lost >/root/lost")
@@ -78,6 +79,7 @@ def test_a_cold_boot_keeps_root_disk_and_data_disks(host: Host) -> None:
     host.run("test", "-b", disk.link)
 
 
+@pytest.mark.full
 def test_a_reboot_is_orderly(host: Host) -> None:
     disk = host.disk("REBOOT", 64 * MIB)
     at_boot = host.tpm.read(7)
