@@ -69,7 +69,11 @@ def test_files_that_the_mount_would_hide_are_found_first(host: Host) -> None:
 
 @pytest.mark.lab
 @pytest.mark.parametrize(
-    "wipe", ["wipefs --all --quiet $1", "dd if=/dev/zero of=$1 bs=4096 count=1 conv=notrunc status=none"]
+    "wipe",
+    [
+        pytest.param("wipefs --all --quiet $1", id="wipefs"),
+        pytest.param("dd if=/dev/zero of=$1 bs=4096 count=1 conv=notrunc status=none", id="dd", marks=pytest.mark.full),
+    ],
 )
 def test_a_header_that_was_wiped_by_half_is_seen_through_its_second_copy(host: Host, wipe: str) -> None:
     """FAULTS 20, and a probe never writes."""

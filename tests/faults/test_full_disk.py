@@ -28,7 +28,7 @@ def test_a_full_root_disk_stops_apply_before_anything_is_half_done(host: Host) -
     assert "provisioned, open and mounted" in host.volward("apply", "--yes", "data").stdout
 
 
-@pytest.mark.lab
+@pytest.mark.full
 def test_a_disk_that_fills_up_where_keys_are_stored_leaves_no_part_of_a_key(host: Host) -> None:
     disk = host.disk("FULL-1", 96 * MIB)
     configure(host, disk.link)
@@ -48,7 +48,7 @@ def test_a_disk_that_fills_up_where_keys_are_stored_leaves_no_part_of_a_key(host
     assert "provisioned, open and mounted" in host.volward("apply", "--yes", "data").stdout
 
 
-@pytest.mark.lab
+@pytest.mark.full
 def test_a_file_volume_that_does_not_fit_leaves_no_part_of_its_file(host: Host) -> None:
     configure(host, "file:/srv/files/data.img", more='size = "64 GiB"')
 
@@ -61,7 +61,7 @@ def test_a_file_volume_that_does_not_fit_leaves_no_part_of_its_file(host: Host) 
     assert "provisioned, open and mounted" in host.volward("apply", "--yes", "data").stdout
 
 
-@pytest.mark.lab
+@pytest.mark.full
 def test_a_read_only_etc_is_said_and_the_next_run_goes_on(host: Host) -> None:
     disk = host.disk("RO-1", 96 * MIB)
     configure(host, disk.link)

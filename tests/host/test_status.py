@@ -42,7 +42,7 @@ def _said(volume: dict[str, Any]) -> str:
     return " ".join(problem["what"] for problem in volume["problems"])
 
 
-@pytest.mark.measured
+@pytest.mark.lab
 def test_status_tells_each_volume_as_what_it_is(host: Host) -> None:
     disks = {name: host.disk(name, 64 * MIB) for name in DISKS}
     _configure(host)
