@@ -131,7 +131,7 @@ def open_volume(
                 break
         else:
             return ChainOutcome(provider.provider, keyslot, tuple(failures), ref)
-    raise _nobody(volume, failures, on_denied_stop=on_denied_stop)
+    raise _nobody(volume, header, failures, on_denied_stop=on_denied_stop)
 
 
 class _Attempt:
@@ -236,19 +236,23 @@ def _try_keyslots(key: SecretBytes, keyslots: tuple[int, ...], open_by_key: Open
     return None
 
 
-def _nobody(volume: str, failures: list[Failure], *, on_denied_stop: bool) -> VolwardError:
+def _nobody(volume: str, header: Header, failures: list[Failure], *, on_denied_stop: bool) -> VolwardError:
     said = "; ".join(str(failure).rstrip(".") for failure in failures) or "it has no provider"
+    way_out = _way_out(volume, header)
     if on_denied_stop and failures and failures[-1].denied:
         return KeyDeniedError(
             f"{volume} stays closed after a denial, as `on_denied` says: {said}.",
-            resolution="Settle why the key was denied. The recovery key opens it: `volward open --recovery`.",
+            resolution=f"Settle why the key was denied. {way_out}",
         )
     if failures and all(failure.denied for failure in failures):
-        return KeyDeniedError(
-            f"Every provider of {volume} denied its key: {said}.",
-            resolution=f"The recovery key opens it: `volward open --recovery {volume}`.",
-        )
-    return NoOpenerError(
-        f"No provider could open {volume}: {said}.",
-        resolution=f"The recovery key opens it: `volward open --recovery {volume}`.",
+        return KeyDeniedError(f"Every provider of {volume} denied its key: {said}.", resolution=way_out)
+    return NoOpenerError(f"No provider could open {volume}: {said}.", resolution=way_out)
+
+
+def _way_out(volume: str, header: Header) -> str:
+    if header_token.recovery_keyslots(header):
+        return f"The recovery key opens it: `volward open --recovery {volume}`."
+    return (
+        f"It has no recovery key. Mend a provider that has a keyslot (`volward status {volume}` lists them), or use a "
+        "key that was exported: `cryptsetup open --key-file FILE DEVICE NAME`."
     )

@@ -359,3 +359,20 @@ def test_what_a_person_typed_wrongly_is_not_looked_for_elsewhere() -> None:
     with pytest.raises(KeyDeniedError, match="does not fit"):
         open_it(Volume({0: b"key"}), source)
     assert source.reads == [1]
+
+
+@pytest.mark.parametrize("trouble", [unavailable(), denied()], ids=["unavailable", "denied"])
+@pytest.mark.parametrize("stop", [False, True])
+def test_a_recovery_key_is_named_only_where_there_is_one(trouble: VolwardError, stop: bool) -> None:
+    def refusal(*tokens: Token) -> VolwardError:
+        source = Source({1: b"k"}, *[trouble] * 99)
+        with pytest.raises((NoOpenerError, KeyDeniedError)) as caught:
+            open_it(Volume(), source, tokens=(ours(1, 0), *tokens), stop=stop)
+        return caught.value
+
+    with_one = refusal(ours(2, 1, provider=ProviderKind.RECOVERY)).resolution
+    assert "The recovery key opens it: `volward open --recovery pgdata`." in with_one
+    without = refusal().resolution
+    assert "--recovery" not in without
+    assert "It has no recovery key" in without
+    assert "`volward status pgdata`" in without
