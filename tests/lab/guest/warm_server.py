@@ -1,6 +1,6 @@
 """Runs in the virtual host: a Python process that has imported volward, and forks for each command that comes in.
 
-Under emulation the imports are nine tenths of a short command. The program is the installed one and runs from its
+Under emulation the imports are most of a short command's time. The program is the installed one and runs from its
 entry point on (volward.cli.main.main), in a process of its own with the caller's arguments, environment, directory,
 umask, standard input, output and error; only the imports were done before. It is started before the snapshot is taken,
 so that a restored host has it in memory. A host that booted does not: there warm_client.py runs the program itself.
