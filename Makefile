@@ -59,6 +59,7 @@ bench: $(VENV)/installed lab ## The speeds that volward claims, each a compariso
 	$(BIN)/python tests/bench/help.py
 	$(BIN)/python tests/bench/status.py
 	$(BIN)/python tests/bench/open.py
+	$(BIN)/python tests/bench/open.py --keys vault
 	$(BIN)/python tests/bench/rotate.py
 
 .PHONY: tools

@@ -100,7 +100,7 @@ class _Keys:
                 "keys",
                 Verdict.FAILED,
                 f"no provider opens it without a person.{stop}",
-                "Mend one of the above, or open it by the recovery key: `volward open --recovery`.",
+                "Mend one of the above before the next boot.",
             )
 
 
