@@ -26,10 +26,13 @@ def cuts(lab_snapshot: tuple[Image, Snapshot], request: pytest.FixtureRequest) -
 
 
 @pytest.fixture(scope="session")
-def rotations(lab_snapshot: tuple[Image, Snapshot], request: pytest.FixtureRequest) -> Iterator[Rotations]:
+def rotations(
+    lab_snapshot: tuple[Image, Snapshot], request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Rotations]:
     """The outcomes of the cut rotations whose tests were selected."""
     found = [_cut(item) for item in request.session.items]
-    yield Rotations(lab_snapshot, [cut for cut in found if isinstance(cut, RotationCut)])
+    wanted = [cut for cut in found if isinstance(cut, RotationCut)]
+    yield Rotations(lab_snapshot, wanted, tmp_path_factory.mktemp("rotations"))
 
 
 def _cut(item: pytest.Item) -> Cut | RotationCut | None:

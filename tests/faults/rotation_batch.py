@@ -5,17 +5,38 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tests.faults.batch import GUEST, PYTHON
 from tests.faults.cuts import Power
-from tests.faults.rotation_cuts import End, RotationCut
+from tests.faults.rotation_cuts import End, Key, RotationCut
 from tests.lab.host import MIB, Host
 from tests.lab.image import Image
 from tests.lab.machine import Snapshot
 from tests.lab.ssh import Result
+from tests.vault import auth, mounts
+from tests.vault.certificates import Authority
+from tests.vault.server import Server
 
 FILES = "/srv/files"
+VAULT = """
+[vault]
+address = "https://127.0.0.1:8200"
+ca_file = "/etc/volward/ca.pem"
+[vault.login]
+role = "cuts"
+role_id = "{role_id}"
+credential = "volward-vault"
+"""
+POLICY = """
+path "kv/*" { capabilities = ["create", "read", "update"] }
+path "transit/*" { capabilities = ["read", "update"] }
+"""
+SEAL_SECRET_ID = """
+mkdir -p /etc/credstore.encrypted
+systemd-creds encrypt --with-key=host --name=volward-vault - /etc/credstore.encrypted/volward-vault
+"""
 ESCROW = "/var/lib/escrow/keys"
 FINISH = f"""
 operation=$(ls /var/lib/volward/journal | sed -n "s/^\\(rotate-$1-[0-9a-f]*\\)\\.journal$/\\1/p")
@@ -46,8 +67,9 @@ class Outcome:
 class RotationBatch:
     """The cuts of one host."""
 
-    def __init__(self, host: Host, cuts: Sequence[RotationCut]) -> None:
+    def __init__(self, host: Host, cuts: Sequence[RotationCut], server: Server) -> None:
         self.host = host
+        self.server = server
         self.power = cuts[0].power
         self.outcomes = [Outcome(cut, f"v{number}") for number, cut in enumerate(cuts)]
         self.volumes = [outcome.volume for outcome in self.outcomes]
@@ -55,7 +77,7 @@ class RotationBatch:
         self._files = host.disk("FILES", (128 + 66 * len(cuts)) * MIB)
         host.sh('mkfs.ext4 -q "$1"', self._files.link)
         self._mount_files()
-        host.put("/etc/volward/volward.toml", "".join(map(_configuration, self.outcomes)))
+        host.put("/etc/volward/volward.toml", self._vault() + "".join(map(_configuration, self.outcomes)))
         host.sh("mkdir -p /var/lib/escrow; sync")
 
     def run(self) -> None:
@@ -74,6 +96,7 @@ class RotationBatch:
         if self.power is Power.CUT:
             self.host.power_cut()
             self.host.power_on(cold=False)
+            self._reach_vault()
             self._mount_files()
         self._look("before")
         for outcome in self.outcomes:
@@ -114,6 +137,18 @@ class RotationBatch:
         source = (GUEST / script).read_text()
         return json.loads(self.host.run(PYTHON, "-c", source, input=json.dumps(order), timeout=3000).stdout)
 
+    def _vault(self) -> str:
+        """Let the server answer in the host, and return the configuration of a login."""
+        assert self.server.authority is not None
+        role = auth.approle(self.server.admin, "cuts", token_policies=["cuts"], token_ttl="60m")
+        self._reach_vault()
+        self.host.put("/etc/volward/ca.pem", self.server.authority.ca_file.read_bytes())
+        self.host.sh(SEAL_SECRET_ID, input=role.secret_id())
+        return VAULT.format(role_id=role.role_id)
+
+    def _reach_vault(self) -> None:
+        self.host.forward(guest_port=8200, port=self.server.address.port)
+
     def _mount_files(self) -> None:
         self.host.sh('mkdir -p "$2"; mountpoint -q "$2" || mount "$1" "$2"', self._files.link, FILES)
 
@@ -121,8 +156,9 @@ class RotationBatch:
 class Rotations:
     """Runs the batch of one kind of power when the first of its cuts is asked for."""
 
-    def __init__(self, snapshot: tuple[Image, Snapshot], wanted: list[RotationCut]) -> None:
+    def __init__(self, snapshot: tuple[Image, Snapshot], wanted: list[RotationCut], directory: Path) -> None:
         self._snapshot = snapshot
+        self._directory = directory
         self._wanted = wanted
         self._outcomes: dict[RotationCut, Outcome] = {}
 
@@ -135,18 +171,26 @@ class Rotations:
         return self._outcomes[cut]
 
     def _run(self, cuts: list[RotationCut]) -> None:
-        host = Host(*self._snapshot)
-        try:
-            batch = RotationBatch(host, cuts)
-            batch.run()
-            self._outcomes |= {one.cut: one for one in batch.outcomes}
-        finally:
-            host.close()
+        place = self._directory / cuts[0].power
+        with Server(place / "vault", authority=Authority(place / "ca")) as server:
+            mounts.kv(server.admin, "kv")
+            mounts.transit(server.admin, "transit", key="volward", derived=True)
+            mounts.policy(server.admin, "cuts", POLICY)
+            host = Host(*self._snapshot)
+            try:
+                batch = RotationBatch(host, cuts, server)
+                batch.run()
+                self._outcomes |= {one.cut: one for one in batch.outcomes}
+            finally:
+                host.close()
 
 
 def _configuration(outcome: Outcome) -> str:
-    name = outcome.volume
-    keys = '["credential", "tpm2"]' if outcome.cut.key.provider == "tpm2" else '["credential"]'
+    name, key = outcome.volume, outcome.cut.key
+    keys = {Key.TPM2: '["credential", "tpm2"]', Key.KV: '["vault"]', Key.TRANSIT: '["vault"]'}.get(
+        key, '["credential"]'
+    )
+    keep = f'[volumes.{name}.vault]\nkeep = "{key}"\n' if key.is_in_vault else ""
     return f"""
 [volumes.{name}]
 device = "file:{FILES}/{name}.img"
@@ -158,4 +202,4 @@ keys = {keys}
 seal = "host"
 [volumes.{name}.recovery]
 memory = "64 MiB"
-"""
+{keep}"""

@@ -21,12 +21,18 @@ class Key(StrEnum):
 
     CREDENTIAL = "credential"
     CREDENTIAL_NOW = "credential-now"
+    KV = "kv"
+    TRANSIT = "transit"
     TPM2 = "tpm2"
     RECOVERY = "recovery"
 
     @property
     def provider(self) -> str:
-        return self.value.partition("-")[0]
+        return "vault" if self.is_in_vault else self.value.partition("-")[0]
+
+    @property
+    def is_in_vault(self) -> bool:
+        return self in (Key.KV, Key.TRANSIT)
 
     @property
     def at_once(self) -> bool:
@@ -41,15 +47,17 @@ class End(StrEnum):
     ABORT = "abort"
 
 
-# The old keyslot is 0 for a credential and 1 for the second key of a volume (TPM or recovery).
+def _of_a_store(provider: str) -> tuple[str, ...]:
+    made = (f"{step}-successor:{provider}" for step in ("create", "enrol", "describe"))
+    return (*made, "retire-keyslot:0")
+
+
+# The old keyslot is 0 for the key of a store and 1 for the second key of a volume (TPM or recovery).
 STEPS = {
-    Key.CREDENTIAL: (
-        "create-successor:credential",
-        "enrol-successor:credential",
-        "describe-successor:credential",
-        "retire-keyslot:0",
-    ),
+    Key.CREDENTIAL: _of_a_store("credential"),
     Key.CREDENTIAL_NOW: ("revoke-keyslot:0",),
+    Key.KV: _of_a_store("vault"),
+    Key.TRANSIT: _of_a_store("vault"),
     Key.TPM2: ("park-token:tpm2", "reenrol-tpm2:tpm2", "revoke-keyslot:1"),
     Key.RECOVERY: (
         "create-successor:recovery",
@@ -110,13 +118,15 @@ CUTS = _table()
 
 
 def _in_every_run(cut: RotationCut) -> bool:
-    """Every step once a run for each kind of power, points and ends shared out between them; `--full` has them all."""
-    shift = list(Power).index(cut.power) + list(Key).index(cut.key)
-    ends = _ENDS[cut.power]
+    """Every step of every key once a run, the kinds of power, points and ends shared out; `--full` has them all."""
+    if cut.key is Key.CREDENTIAL:  # the steps are those of a key in Vault
+        return False
+    powers, ends = list(Power), _ENDS[cut.power]
+    shift = list(Key).index(cut.key)
     if cut.step == "begin" or cut.point not in POINTS:
-        return cut.end is ends[shift % 2]
+        return cut.power is powers[shift % 2] and cut.end is ends[0]
     at = STEPS[cut.key].index(cut.step) + shift
-    return POINTS[at % len(POINTS)] == cut.point and cut.end is ends[at % 2]
+    return cut.power is powers[at % 2] and POINTS[at % len(POINTS)] == cut.point and cut.end is ends[at // 2 % 2]
 
 
 def params(power: Power) -> list[ParameterSet]:

@@ -49,10 +49,11 @@ def check_agreement(outcome: Outcome) -> None:
     assert sorted(described) == sorted(header["keyslots"]), header
     assert all(token["keyslots"] for token in header["tokens"])
     for token in header["tokens"]:
-        if token.get("provider") == "credential":
+        if token.get("provider") in ("credential", "vault"):
             assert stored[str(token["version"])] == [int(slot) for slot in token["keyslots"]]
     kinds = Counter(token["provider"] or token["type"] for token in header["tokens"] if not token["retired"])
-    wanted = Counter({"credential": 1, "systemd-tpm2": int(outcome.cut.key is Key.TPM2)})
+    store = "vault" if outcome.cut.key.is_in_vault else "credential"
+    wanted = Counter({store: 1, "systemd-tpm2": int(outcome.cut.key is Key.TPM2)})
     assert kinds == +(wanted + Counter({"recovery": int(outcome.cut.recovery)}))
     assert all(record["outcome"] for record in outcome.after["journal"])
     assert outcome.after["header"]["digest"] == outcome.begun["header"]["digest"]
@@ -67,7 +68,7 @@ def check_rotated(outcome: Outcome) -> None:
     assert all(token["provider"] == key.provider for token in retired)
     old = "1" if key in (Key.TPM2, Key.RECOVERY) else "0"
     assert (old in header["keyslots"]) is not key.at_once
-    if key.provider == "credential":
+    if key.provider in ("credential", "vault"):
         assert [version for version, slots in outcome.after["stored"].items() if slots][-1:] == ["2"]
     if key is Key.RECOVERY:
         assert len(set(outcome.after["recovery_opens"])) == 2, "the owner has a key to each of them"
