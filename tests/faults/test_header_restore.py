@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def unfinished(host: Host) -> dict[str, str]:
 
 
 @pytest.mark.lab
-def test_power_cut_at_every_step(host: Host) -> None:
+def test_power_cut_at_every_step(host: Host, record_property: Callable[[str, object], None]) -> None:
     """FAULTS 33: one volume a cut; nothing is stranded and nothing is lost."""
     host.state_disk()
     files = host.disk("FILES", 2048 * MIB)
@@ -78,7 +79,7 @@ def test_power_cut_at_every_step(host: Host) -> None:
     left = host.run("ls", "-A", f"{FILES}/headers").stdout.split()
     assert {name.partition(".")[0] for name in left if name.endswith(".kept")} == set(names)
     assert not [name for name in left if name.startswith(".")], "no half-written file is left"
-    print(f"header restore: {len(CUTS)} power cuts, {len(CUTS)} resumed, 0 lost")
+    record_property("shown", f"header restore: {len(CUTS)} power cuts, {len(CUTS)} resumed, 0 lost")
 
 
 @pytest.mark.lab
