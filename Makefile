@@ -29,7 +29,7 @@ test-cuts: tools $(VENV)/installed lab ## A power cut and a SIGKILL at every poi
 	$(BIN)/pytest --full --numprocesses 2 $(SHARED_OUT) tests/faults/test_sigkill.py tests/faults/test_power_cut.py
 
 .PHONY: test-full
-test-full: tools $(VENV)/installed unit lab ## The long matrices too (hours); writes their counts to docs/reference/matrix.md
+test-full: tools $(VENV)/installed unit lab vault ## The long matrices too (hours); writes their counts to docs/reference/matrix.md
 	$(BIN)/pytest --full --numprocesses 2 $(SHARED_OUT) tests/host tests/faults
 
 .PHONY: lint
@@ -45,7 +45,8 @@ unit: $(VENV)/installed ## The fast, pure tests
 	$(COVERAGE) run -m pytest tests/unit
 
 .PHONY: host-tests
-host-tests: $(VENV)/installed lab ## The tests on a real kernel, in the virtual host, and before a real Vault server
+host-tests: $(VENV)/installed tools ## The tests on a real kernel, in the virtual host, and before a real Vault server
+	@$(MAKE) --no-print-directory --jobs 2 lab vault
 	VOLWARD_COVERAGE=1 $(BIN)/pytest --numprocesses 2 $(SHARED_OUT) --durations 15 tests/host tests/faults tests/vault
 
 .PHONY: coverage
@@ -55,7 +56,7 @@ coverage: ## Coverage of agent/ by unit tests and virtual host together, with it
 	$(COVERAGE) report --include='agent/volward/plan/*,agent/volward/verify.py,agent/volward/journal.py,agent/volward/secret.py' --fail-under=100
 
 .PHONY: bench
-bench: $(VENV)/installed lab ## The speeds that volward claims, each a comparison inside one run
+bench: $(VENV)/installed lab vault ## The speeds that volward claims, each a comparison inside one run
 	$(BIN)/python tests/bench/help.py
 	$(BIN)/python tests/bench/status.py
 	$(BIN)/python tests/bench/open.py
@@ -74,8 +75,12 @@ tools: ## Install what the tests and the virtual host need from Debian (apt; roo
 	fi
 
 .PHONY: lab
-lab: tools ## Build the virtual host and the Vault server, if they are not cached
+lab: tools ## Build the virtual host, if it is not cached
 	@$(PYTHON) -m tests.lab build
+
+.PHONY: vault
+vault: tools ## Build the Vault server that tests talk to, if it is not cached (minutes; fetches Go modules)
+	@$(PYTHON) -m tests.lab vault
 
 .PHONY: lab-shell
 lab-shell: lab ## A shell in a fresh virtual host with spare disks, to look around by oneself

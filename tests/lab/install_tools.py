@@ -1,4 +1,4 @@
-"""Install what the lab needs on this machine: `python3 -m tests.lab tools`, as root.
+"""Install what the lab needs on this machine: `python3 -m tests.lab tools`, as root; and `vault`: Go for its server.
 
 Debian 12 and 13. Says what it installs, and does nothing when all is there. On Debian 12 QEMU and Go come from
 bookworm-backports (older emulators are several times slower at AES, an older Go cannot fetch a newer one); if apt
@@ -37,7 +37,7 @@ TOOLS = {
     "make": "make",
 }
 QEMU = ("qemu-system-x86", "qemu-utils")
-# For the Vault server: too old for it in either release, but recent enough to fetch the Go that it wants.
+# Too old for the Vault server in either release, but recent enough to fetch the Go that it wants.
 GO = "golang-go"
 FROM_BACKPORTS = (*QEMU, GO)
 # Modules of Debian's own Python that are packages of their own.
@@ -62,11 +62,14 @@ def missing_packages() -> list[str]:
         probe = ["/usr/bin/python3", "-c", f"import {module}"]
         if not Path(probe[0]).exists() or subprocess.run(probe, capture_output=True, check=False).returncode != 0:
             wanted.append(package)
-    if binary.installed() is None and not go.is_usable():
-        wanted.append(GO)
     if not Path("/usr/share/keyrings/debian-archive-keyring.gpg").exists():
         wanted.append("debian-archive-keyring")
     return list(dict.fromkeys(wanted))
+
+
+def missing_for_vault() -> list[str]:
+    """The packages to install for building the Vault server of the tests."""
+    return [] if binary.installed() is not None or go.is_usable() else [GO]
 
 
 def codename() -> str:
@@ -112,9 +115,8 @@ def _ensure_backports(release: str) -> None:
     say(f"  wrote {BACKPORTS_LIST} ({suite} from the server of the machine's own sources)")
 
 
-def install() -> None:
+def install(missing: list[str]) -> None:
     """Install what is missing; raises LabError where that cannot be done."""
-    missing = missing_packages()
     if not missing:
         return
     release = codename()
@@ -140,7 +142,7 @@ def install() -> None:
 
 def main() -> int:
     try:
-        install()
+        install(missing_packages())
         availability.check()
     except LabError as error:
         say(f"install_tools: {error}")

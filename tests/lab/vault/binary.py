@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab import cache
-from tests.lab.errors import LabError, LabUnavailableError
+from tests.lab.errors import LabUnavailableError
 from tests.lab.process import run
 from tests.lab.progress import step
 from tests.lab.vault import go
@@ -48,22 +48,13 @@ def find() -> Binary:
         return found
     built = cache.entry(KIND, _key()) / "vault"
     if not built.exists():
-        raise LabUnavailableError("no Vault server is built or installed: run `python3 -m tests.lab build`")
+        raise LabUnavailableError("no Vault server is built or installed: run `python3 -m tests.lab vault`")
     return _built(built)
 
 
 def ensure() -> Binary:
     """The same, built if it is missing: three to five minutes, most of them the compiler's."""
     return installed() or _built(cache.ensure(KIND, _key(), _build) / "vault")
-
-
-def is_current() -> bool:
-    """Whether `ensure` would have nothing to build."""
-    try:
-        find()
-    except LabError:
-        return False
-    return True
 
 
 def installed() -> Binary | None:

@@ -37,6 +37,6 @@ def version() -> str:
     """The compiler that go.mod makes it use, such as `go1.26.0`; it is fetched if it is not there."""
     if not is_usable():
         raise LabUnavailableError(
-            "building the Vault server needs Go {}.{} or newer: run `python3 -m tests.lab tools`".format(*OLDEST)
+            "building the Vault server needs Go {}.{} or newer: run `python3 -m tests.lab vault`".format(*OLDEST)
         )
     return run(["go", "env", "GOVERSION"], cwd=MODULE, env=environment()).decode().strip()
