@@ -22,13 +22,8 @@ from tests.vault.health import Health
 from tests.vault.proxy import Proxy
 from tests.vault.server import Server
 
-from volward.errors import (
-    ExitStatus,
-    KeyDeniedError,
-    ProviderUnavailableError,
-    UntrustedServerError,
-    VolwardError,
-)
+from volward.errors import KeyDeniedError, ProviderUnavailableError, UntrustedServerError, VolwardError
+from volward.exit_status import ExitStatus
 from volward.keys.chain import Patience, open_volume
 from volward.keys.header_token import HeaderToken, build
 from volward.keys.source import KeyRef

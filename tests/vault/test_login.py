@@ -16,7 +16,8 @@ from tests.vault.certificates import Authority
 from tests.vault.issuer import Issuer
 from tests.vault.server import Server
 
-from volward.errors import ExitStatus, KeyDeniedError
+from volward.errors import KeyDeniedError
+from volward.exit_status import ExitStatus
 from volward.keys.vault.session import Session
 from volward.keys.vault.time_left import renew, time_left
 from volward.model import VaultLogin, VaultLoginMethod

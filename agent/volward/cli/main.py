@@ -18,7 +18,8 @@ from typing import NoReturn
 import click
 
 from volward import __version__
-from volward.errors import ExitStatus, VolwardError
+from volward.errors import VolwardError
+from volward.exit_status import ExitStatus
 
 _DEFAULT_ROOT = Path("/etc/volward")
 _BROKEN_PIPE_STATUS = 141  # what a shell shows for a program ended by SIGPIPE

@@ -64,7 +64,7 @@ def open_(
         raise click.UsageError("Say which volumes to open, or --all; not both.")
     from volward.cli.interruption import Interruption
     from volward.cli.steps import StepPrinter
-    from volward.errors import ExitStatus
+    from volward.exit_status import ExitStatus
     from volward.host import tools
     from volward.model import ProviderKind
     from volward.operations.open import open_volumes

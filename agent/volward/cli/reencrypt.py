@@ -9,7 +9,8 @@ import click
 
 from volward.cli.context import Context
 from volward.cli.steps import StepPrinter
-from volward.errors import ExitStatus, VolwardError
+from volward.errors import VolwardError
+from volward.exit_status import ExitStatus
 from volward.model import Progress
 
 if TYPE_CHECKING:
