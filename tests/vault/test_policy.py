@@ -14,10 +14,12 @@ from tests.vault.agent import CREDENTIAL, SECONDS
 from tests.vault.server import Server
 
 from volward.errors import KeyDeniedError
+from volward.keys.vault.escrow import Escrow
 from volward.keys.vault.policy import policies
 from volward.keys.vault.session import Session
 from volward.keys.vault.time_left import time_left
 from volward.model import VaultKeep, VaultLogin, VaultLoginMethod, VaultPlace
+from volward.secret import SecretBytes
 
 NOT_ALLOWED = (hvac.exceptions.Forbidden,)
 
@@ -139,3 +141,26 @@ def test_an_escrow_takes_in_and_gives_nothing_back(host: Allowed) -> None:
     for attempt in attempts:
         with pytest.raises(NOT_ALLOWED):
             attempt()
+
+
+@pytest.mark.parametrize("host", [ESCROW], indirect=True)
+def test_the_recovery_keys_of_a_host_go_in_and_stay(host: Allowed, dev_server: Server) -> None:
+    escrow = Escrow(host.one, {"pgdata": host.mount}, deadline_seconds=SECONDS, owner=agent.OWNER)
+    with SecretBytes(b"A1B2C-D3E4F") as key:
+        where = escrow.put("pgdata", key)
+    mount, _, path = where.partition("/")
+    assert mount == host.mount
+    kept = dev_server.admin.secrets.kv.v2.read_secret_version(path, mount_point=mount, raise_on_deleted_version=True)
+    assert kept["data"]["data"]["recovery_key"] == "A1B2C-D3E4F"
+    assert kept["data"]["data"]["volume"] == "pgdata"
+    with pytest.raises(NOT_ALLOWED):
+        host.client.secrets.kv.v2.read_secret_version(path, mount_point=mount, raise_on_deleted_version=True)
+
+
+@pytest.mark.parametrize("host", [UNLOCK], indirect=True)
+def test_a_host_without_the_policy_is_told_the_line(host: Allowed) -> None:
+    escrow = Escrow(host.one, {"pgdata": host.mount}, deadline_seconds=SECONDS, owner=agent.OWNER)
+    with SecretBytes(b"A1B2C-D3E4F") as key, pytest.raises(KeyDeniedError) as raised:
+        escrow.put("pgdata", key)
+    assert f'path "{host.mount}/data/volward-recovery/db1/pgdata/' in str(raised.value)
+    assert 'capabilities = ["create"]' in str(raised.value)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from volward.cli import recipient
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_root
 from volward.errors import NoWayBackError, UnknownOperationError
@@ -14,24 +15,27 @@ if TYPE_CHECKING:
 
 @click.command
 @click.argument("operation")
-@click.option("--recovery-fd", type=int, metavar="N", help="Write new recovery keys to this descriptor (an escrow).")
+@recipient.options
 @click.option("--recovery", "ask_recovery", is_flag=True, help="Of a header restore: ask for the recovery key.")
 @click.pass_context
-def resume(ctx: click.Context, operation: str, recovery_fd: int | None, ask_recovery: bool) -> int:
+def resume(
+    ctx: click.Context, operation: str, recovery_fd: int | None, recovery_vault: bool, ask_recovery: bool
+) -> int:
     """Finish OPERATION from where it was cut short (`volward journal` lists them)."""
     demand_root("resume")
     from volward import journal
 
     record = _unfinished(operation)
+    taking = {"recovery_fd": recovery_fd, "recovery_vault": recovery_vault}
     if record.verb == journal.RECOVERY:
         from volward.cli.recovery import enrol
 
-        return int(ctx.invoke(enrol, volume=record.volume, recovery_fd=recovery_fd))
+        return int(ctx.invoke(enrol, volume=record.volume, **taking))
     if record.verb == journal.ROTATE:
         from volward.cli.rotate import rotate
 
         options = {"due": False, "at_once": False, "provider": None, "only_plan": False, "as_json": False, "yes": True}
-        return int(ctx.invoke(rotate, volumes=(record.volume,), recovery_fd=recovery_fd, **options))
+        return int(ctx.invoke(rotate, volumes=(record.volume,), **taking, **options))
     if record.verb == journal.REENCRYPT:
         from volward.cli.reencrypt import give_new_volume_key
 
@@ -46,8 +50,7 @@ def resume(ctx: click.Context, operation: str, recovery_fd: int | None, ask_reco
         return int(ctx.invoke(header.restore, volume=record.volume, name=None, ask_recovery=ask_recovery, confirm=""))
     from volward.cli.apply import apply
 
-    wanted = {"volumes": (record.volume,), "yes": True, "recovery_fd": recovery_fd}
-    return int(ctx.invoke(apply, overwrite=(), no_recovery=False, **wanted))
+    return int(ctx.invoke(apply, volumes=(record.volume,), yes=True, overwrite=(), no_recovery=False, **taking))
 
 
 @click.command

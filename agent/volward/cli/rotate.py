@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from volward.cli import recipient
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_root
 from volward.exit_status import ExitStatus
 from volward.model import ProviderKind
 
 if TYPE_CHECKING:
-    from volward.apply import RecoveryDelivery
     from volward.operations.rotate import Looked, Rotated
 
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would become of each keyslot, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON (docs/reference/plan.schema.json).")
 @click.option("--yes", is_flag=True, help="Confirm that keyslots are removed, for the volumes that are named.")
-@click.option("--recovery-fd", type=int, metavar="N", help="Write a new recovery key to this descriptor (an escrow).")
+@recipient.options
 @pass_context
 def rotate(
     context: Context,
@@ -46,6 +46,7 @@ def rotate(
     as_json: bool,
     yes: bool,
     recovery_fd: int | None,
+    recovery_vault: bool = False,
 ) -> int:
     """Give volumes a new unlocking key; the old one opens them until its grace period is over.
 
@@ -58,7 +59,7 @@ def rotate(
     if volume_key:
         from volward.cli.reencrypt import give_new_volume_key
 
-        if due or at_once or provider or recovery_fd is not None:
+        if due or at_once or provider or recovery_fd is not None or recovery_vault:
             raise click.UsageError("--volume-key goes with --online, --plan, --json, --yes and --progress-json alone.")
         return give_new_volume_key(
             context, volumes, online=online, yes=yes, only_plan=only_plan, as_json=as_json, progress_json=progress_json
@@ -83,9 +84,9 @@ def rotate(
     from volward.cli.interruption import Interruption
     from volward.cli.steps import StepPrinter
 
-    delivery = _delivery(context, recovery_fd)
     interruption = Interruption()
-    with interruption.watched():
+    taking = recipient.chosen(context, recovery_fd=recovery_fd, recovery_vault=recovery_vault)
+    with taking as delivery, interruption.watched():
         done = rotate_keys(
             [one.spec for one in looked if one.error is None],
             Pass(
@@ -111,14 +112,6 @@ def _demand_sense(volumes: Sequence[str], *, due: bool, at_once: bool, provider:
         raise click.UsageError("Say which volumes, or --due.")
     if due and (at_once or provider):
         raise click.UsageError("--due goes by the configuration: leave --now and --provider out.")
-
-
-def _delivery(context: Context, recovery_fd: int | None) -> "RecoveryDelivery | None":
-    from volward.cli.delivery import DescriptorDelivery, TerminalDelivery
-
-    if recovery_fd is not None:
-        return DescriptorDelivery(recovery_fd)
-    return TerminalDelivery() if context.is_terminal else None
 
 
 def _show(context: Context, looked: "Sequence[Looked]", *, as_json: bool = False) -> int:

@@ -1,6 +1,7 @@
 """Which provider is which: the one place that makes them from what a volume wants, for one pass over volumes."""
 
 import threading
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -15,6 +16,7 @@ from volward.model import ProviderKind, VaultPlace, VaultServer, VolumeSpec
 from volward.secret import SecretBytes
 
 if TYPE_CHECKING:
+    from volward.keys.vault.escrow import Escrow
     from volward.keys.vault.session import Session
 
 
@@ -86,6 +88,19 @@ class Providers:
             return UnusableSource(ProviderKind.VAULT, _not_installed(error))
         except KeyDeniedError as error:  # its CA or certificate cannot be read
             return UnusableSource(ProviderKind.VAULT, error)
+
+    def escrow(self, server: VaultServer, specs: Sequence[VolumeSpec], *, deadline_seconds: float) -> "Escrow":
+        """Return what takes these volumes' new recovery keys into Vault.
+
+        Raises UntrustedServerError, ToolMissingError.
+        """
+        try:
+            from volward.keys.vault.escrow import Escrow, engine_of
+
+            engines = {spec.name: engine_of(spec.vault) for spec in specs}
+            return Escrow(self.session(server), engines, deadline_seconds=deadline_seconds)
+        except ImportError as error:
+            raise _not_installed(error) from error
 
     def session(self, server: VaultServer) -> "Session":
         """Return the pass's session with a server. Raises UntrustedServerError; ImportError without hvac."""

@@ -49,6 +49,7 @@ def test_resume_applies_the_volume_of_the_operation(cli: Cli, operation: journal
         "overwrite": (),
         "recovery_fd": None,
         "no_recovery": False,
+        "recovery_vault": False,
     }, "nothing that would be wiped is confirmed by resuming"
 
 
@@ -63,7 +64,7 @@ def test_resume_of_a_recovery_key_goes_to_its_command(cli: Cli, operation: journ
     cli.monkeypatch.setattr("volward.cli.recovery.enrol", enrol)
     cut = journal.begin(journal.RECOVERY, "queue", {})
     assert cli("resume", "--recovery-fd", "5", cut.identifier).status == 0
-    assert seen == {"volume": "queue", "recovery_fd": 5}
+    assert seen == {"volume": "queue", "recovery_fd": 5, "recovery_vault": False}
 
 
 @pytest.mark.parametrize("command", ["resume", "abort"])
