@@ -95,6 +95,7 @@ def test_from_a_blank_disk_across_a_reboot_and_without_vault(host: Host, tmp_pat
         assert token["details"]["ciphertext"].startswith("vault:v1:")
 
         host.reboot()
+        host.wait_until_booted()  # without Vault: the TPM opens both
         host.forward(guest_port=PORT, port=server.address.port)
         host.volward("close", "--all")
         opened = host.volward("open", "--all")
