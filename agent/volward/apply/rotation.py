@@ -5,6 +5,7 @@ which does not go as well, was opened with its key in this operation (rule 4); a
 """
 
 from collections.abc import Set
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -22,7 +23,7 @@ from volward.apply.work import HeldKey, Work
 from volward.errors import BugError, KeyDeniedError, KeyExistsError, KeyRejectedError, VerificationError
 from volward.host import cryptsetup
 from volward.host.cryptsetup import KeyslotProof, Pbkdf2
-from volward.keys import header_token, recovery
+from volward.keys import header_token, recovery, recovery_pair
 from volward.keys.ages import TYPED
 from volward.keys.source import KeyRef, KeySource
 from volward.model import Action, AnnouncedKeyslot, Header, ProviderKind, Rotation
@@ -57,7 +58,8 @@ def _handed_over(source: KeySource, work: Work) -> HeldKey:
     except BaseException:
         key.wipe()
         raise
-    return HeldKey(source.first_ref(work.spec.name), key)
+    # With its pair, header backups are sealed to it from now on.
+    return HeldKey(replace(source.first_ref(work.spec.name), details=recovery_pair.make(key)), key)
 
 
 def _stored(source: KeySource, work: Work) -> HeldKey:

@@ -28,7 +28,7 @@ from volward.errors import (
     VolwardError,
 )
 from volward.host import cryptsetup
-from volward.keys import header_token
+from volward.keys import header_token, recovery_pair
 from volward.keys.header_token import fingerprint
 from volward.keys.providers import Providers
 from volward.model import Action, ProviderKind, Rotation, Step
@@ -126,6 +126,12 @@ def test_a_removal_that_was_not_confirmed(world: World) -> None:
 def test_a_recovery_key_that_nobody_could_see(world: World) -> None:
     assert isinstance(run(world, Wish(RECOVERY), recovery=None).error, NoTerminalError)
     assert outcomes() == []
+
+
+def test_header_backups_can_be_sealed_to_a_new_recovery_key(world: World) -> None:
+    assert error_of(world.rotate(RECOVERY)) is None
+    (new,) = [one for one in header_token.of_provider(world.machine.present, RECOVERY) if one.retired is None]
+    assert recovery_pair.is_complete(new.ref.details)
 
 
 def test_an_interrupted_one_is_left_to_be_resumed(world: World) -> None:
