@@ -112,7 +112,8 @@ def verify(context: Context, volume: str, name: str | None, ask_recovery: bool, 
 def restore(context: Context, volume: str, name: str | None, ask_recovery: bool, confirm: str) -> int:
     """Restore the header of VOLUME from a backup, by default the newest. Damage to both copies is no obstacle.
 
-    What is on the device now is kept aside first. The volume may be open. A restore that was cut goes on.
+    What is on the device now is kept aside first. The volume may be open. A restore that was cut goes on; when the
+    header was changed since, or nothing had been written, it is confirmed again (`volward abort` gives it up).
     """
     demand_root("header restore")
     from volward.cli.confirmation import confirm_header_restore
@@ -123,10 +124,12 @@ def restore(context: Context, volume: str, name: str | None, ask_recovery: bool,
     wanted = look(context.spec(volume), name)
     context.print(f"{volume}: {wanted.backup} ({_when(wanted.facts.created_at)}) to {wanted.device.node}")
     context.print(f"  {wanted.present}")
-    if wanted.record is None:
+    if wanted.record is not None:
+        again = "cut before it wrote anything, or the header was changed since"
+        how = "confirmed before, and goes on" if wanted.is_confirmed else again
+        context.print(f"  {wanted.record.operation} was {how}")
+    if not wanted.is_confirmed:
         confirm_header_restore(volume, wanted.device, confirm, terminal=context.is_terminal)
-    else:
-        context.print(f"  {wanted.record.operation} was confirmed before, and goes on")
     with Interruption().watched():
         done = write(wanted, ask_recovery=ask_recovery, deadline_seconds=_DEADLINE_SECONDS)
     context.print(f"{volume}: the header is restored and whole; keyslot {done.keyslot} opens (by {done.opened_by})")

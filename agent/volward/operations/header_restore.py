@@ -3,7 +3,8 @@
 Before anything is written the backup is opened, restored into a scratch file, opened there with a key, and its volume
 key has to find the volume's file system in the data on the device: a header of other data (another device, or from
 before a re-encryption) is refused. An open mapping is no obstacle when it is this volume's own: the kernel keeps its
-volume key, and the header's is shown to be the same. Steps: keep, write, check; each can be cut and is done again.
+volume key, and the header's is shown to be the same. Steps: keep, write, check; each can be cut and is done again. A
+restore that goes on later is a new one, to be confirmed and kept again, when the device is not as the cut left it.
 """
 
 import dataclasses
@@ -20,13 +21,10 @@ from volward.host import cryptsetup, header, header_area, superblock
 from volward.keys.providers import Providers
 from volward.operations.header_backup import resolve
 from volward.operations.header_keep import keep, sync
-from volward.operations.header_target import Wanted, look
+from volward.operations.header_target import CHECK, KEEP, WRITE, Wanted, look
 from volward.operations.header_verify import fitting_key, typed_key
 from volward.os_errors import explained
 from volward.secret import SecretBytes
-
-KEEP, WRITE, CHECK = "keep", "write", "check"
-"""The steps, as the journal names them."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,8 @@ def restore(wanted: Wanted, *, ask_recovery: bool, deadline_seconds: float) -> R
         stack.enter_context(lock.held(spec.name))
         providers = stack.enter_context(Providers())
         again = look(spec, None if wanted.record else str(wanted.backup))
-        if again.device.identity != wanted.device.identity or again.facts != wanted.facts:
+        same = again.device.identity == wanted.device.identity and again.facts == wanted.facts
+        if not same or (wanted.is_confirmed and not again.is_confirmed):
             raise IdentityError(
                 f"{spec.device} or the backup is not any more what was confirmed.",
                 resolution="Nothing was written. Look again, and confirm again.",
@@ -103,8 +102,8 @@ class _Restore:
 
     def _journal(self) -> tuple[journal.Operation, tuple[str, ...]]:
         record = self._wanted.record
-        if record is not None:
-            return journal.resume(record), record.steps_done
+        if record is not None:  # what was kept before is of use only while the device is as it was left
+            return journal.resume(record), record.steps_done if self._wanted.is_confirmed else ()
         facts = {
             "backup": str(self._wanted.backup.absolute()),
             "digest": self._wanted.facts.digest,

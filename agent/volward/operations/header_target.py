@@ -24,6 +24,9 @@ from volward.observe import observe
 from volward.os_errors import explained
 from volward.plan.device import present_device, refuse_duplicates, refuse_mapping
 
+KEEP, WRITE, CHECK = "keep", "write", "check"
+"""The steps of a restore, as the journal names them."""
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -36,13 +39,15 @@ class Wanted:
     present: str  # what is on the device now, as a sentence
     is_open: bool
     record: journal.Record | None = None  # of a run that was cut
+    is_confirmed: bool = False  # for that run, and the device is still as that run left it
 
 
 def look(spec: VolumeSpec, name: str | None) -> Wanted:
     """Choose a backup (None: the newest proven one, or that of a restore which was cut), and refuse what is unsafe.
 
-    Needs no secret and changes nothing. Raises NoHeaderBackupError, HeaderBackupError, IdentityError,
-    ForeignHeaderError, MappingError, DeviceBusyError, UnfinishedOperationError and what looking raises.
+    Needs no secret and changes nothing. Raises NoHeaderBackupError, HeaderBackupError (also for a file that is not the
+    one which the cut run was confirmed for), IdentityError, ForeignHeaderError, MappingError, DeviceBusyError,
+    UnfinishedOperationError and what looking raises.
     """
     with explained(f"Looking at {spec.name}"):
         record = _unfinished(spec, name)
@@ -54,8 +59,10 @@ def look(spec: VolumeSpec, name: str | None) -> Wanted:
         _refuse_use(spec, seen, device)
         if record is not None:
             _refuse_another_device(spec, device, record)
+            _refuse_another_content(path, facts, record)
         is_open = seen.mapping.state is not MappingState.ABSENT
-        return Wanted(spec, device, path, facts, _described(seen), is_open, record)
+        is_confirmed = record is not None and _is_as_left(spec, seen, facts, record)
+        return Wanted(spec, device, path, facts, _described(seen), is_open, record, is_confirmed)
 
 
 def _unfinished(spec: VolumeSpec, name: str | None) -> journal.Record | None:
@@ -155,3 +162,23 @@ def _refuse_another_device(spec: VolumeSpec, device: Device, record: journal.Rec
             f"{spec.device} is not the device that {record.operation} was confirmed for.",
             resolution=f"Mend the link, or give it up: `volward abort {record.operation}`.",
         )
+
+
+def _refuse_another_content(path: Path, facts: Facts, record: journal.Record) -> None:
+    """What was confirmed before the cut was confirmed for one header."""
+    if facts.digest != record.facts["digest"]:
+        raise HeaderBackupError(
+            f"{path} does not hold the header any more that {record.operation} was confirmed for.",
+            resolution=f"Give it up (`volward abort {record.operation}`), then restore the backup that you want.",
+        )
+
+
+def _is_as_left(spec: VolumeSpec, seen: Observation, facts: Facts, record: journal.Record) -> bool:
+    """Whether the device is as the run that was cut left it: that run had begun to write, and nobody has mended it.
+
+    A header that can be read and is not the backup's, or a backup that was made since, is somebody's later work: a
+    confirmation from before does not cover it.
+    """
+    if WRITE not in record.steps_begun or (seen.header is not None and not facts.is_of(seen.header)):
+        return False
+    return not any(one.created_at > record.begun_at for _, one in files.backups(spec.header_backups, spec.name))

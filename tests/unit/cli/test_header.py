@@ -134,11 +134,25 @@ RECORD = journal.Record(
 
 
 def test_one_that_was_cut_goes_on_without_being_confirmed_again(cli: Cli, restored: list[tuple[Wanted, bool]]) -> None:
-    cli.replace("volward.operations.header_target.look", lambda spec, name: replace(WANTED, spec=spec, record=RECORD))
+    wanted = replace(WANTED, record=RECORD, is_confirmed=True)
+    cli.replace("volward.operations.header_target.look", lambda spec, name: replace(wanted, spec=spec))
     cli.replace("volward.journal.unfinished", lambda *_: (RECORD,))
     done = cli("resume", RECORD.operation, "--recovery")
     assert done.status == 0 and "was confirmed before, and goes on" in done.out
     assert [ask for _, ask in restored] == [True]
+
+
+def test_one_that_was_cut_is_confirmed_again_when_the_device_changed_since(
+    cli: Cli, restored: list[tuple[Wanted, bool]]
+) -> None:
+    cli.replace("volward.operations.header_target.look", lambda spec, name: replace(WANTED, spec=spec, record=RECORD))
+    cli.replace("volward.journal.unfinished", lambda *_: (RECORD,))
+    done = cli("resume", RECORD.operation)
+    assert done.status == 77 and "the header was changed since" in done.out
+    assert 'volward header restore cache --confirm "IDENTITY"' in done.err
+    assert restored == []
+    assert cli("header", "restore", "cache", "--confirm", "PG1").status == 0
+    assert len(restored) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Restoring and repairing a real LUKS2 header on a plain file; the proof by the data is left to tests/host."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -393,6 +394,92 @@ def test_a_cut_restore_is_of_the_device_that_was_confirmed(volume: BackupHost, m
     journal.resume(journal.unfinished("pgdata")[0]).end("aborted")
     journal.begin(journal.HEADER_RESTORE, "pgdata", facts)
     with pytest.raises(IdentityError, match="was confirmed for"):
+        look(volume.spec, None)
+
+
+def cut(volume: BackupHost, monkeypatch: pytest.MonkeyPatch, point: str) -> None:
+    with monkeypatch.context() as patch:
+        _cut(patch, *point.split())
+        with pytest.raises(PowerCutError):
+            restored(volume)
+
+
+@pytest.mark.parametrize(
+    ("point", "confirmed"),
+    [("keep begun", False), ("keep done", False), ("write begun", True), ("write done", True), ("check begun", True)],
+)
+def test_a_confirmation_holds_once_writing_began(
+    volume: BackupHost, monkeypatch: pytest.MonkeyPatch, point: str, confirmed: bool
+) -> None:
+    volume.backup()
+    volume.wreck()
+    cut(volume, monkeypatch, point)
+    assert look(volume.spec, None).is_confirmed is confirmed
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_a_header_that_was_mended_since_is_kept_and_asked_for_again(
+    volume: BackupHost, monkeypatch: pytest.MonkeyPatch, copies: int
+) -> None:
+    """Cut, repaired with stock tools, used for weeks: the journal's backup is an old header then."""
+    whole = area(volume)
+    volume.backup()
+    volume.wreck()
+    cut(volume, monkeypatch, "write begun")
+    with volume.node.open("r+b") as file:
+        file.write(whole)
+    volume.enrol(volume.store(CREDENTIAL), 1)
+    if copies == 1:
+        volume.wreck(secondary=False)
+    newer = area(volume)
+    wanted = look(volume.spec, None)
+    assert not wanted.is_confirmed
+
+    done = restore(wanted, ask_recovery=False, deadline_seconds=1)
+
+    sealed = sealing.read(volume.spec.header_backups / done.kept)
+    assert recipients.unsealed(sealed, volume.spec, Providers(), None, deadline_seconds=1)[0] == newer
+    assert area(volume) == whole and journal.unfinished() == ()
+
+
+def test_a_backup_that_was_made_since_shows_that_the_header_was_whole(
+    volume: BackupHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = area(volume)
+    volume.backup()
+    volume.wreck()
+    cut(volume, monkeypatch, "write begun")
+    with volume.node.open("r+b") as file:
+        file.write(whole)
+    volume.enrol(volume.store(CREDENTIAL), 1)
+    clock = time.time() + 60
+    monkeypatch.setattr(time, "time", lambda: clock)
+    volume.backup()
+    volume.wreck()
+    assert not look(volume.spec, None).is_confirmed
+
+
+def test_a_device_that_was_mended_between_looking_and_writing(
+    volume: BackupHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = area(volume)
+    volume.backup()
+    volume.wreck()
+    cut(volume, monkeypatch, "write begun")
+    wanted = look(volume.spec, None)
+    with volume.node.open("r+b") as file:
+        file.write(whole)
+    volume.enrol(volume.store(CREDENTIAL), 1)
+    with pytest.raises(IdentityError, match="what was confirmed"):
+        restore(wanted, ask_recovery=False, deadline_seconds=1)
+
+
+def test_a_cut_restore_is_of_the_header_that_was_confirmed(volume: BackupHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = volume.backup().path
+    cut(volume, monkeypatch, "write begun")
+    volume.enrol(volume.store(CREDENTIAL), 1)
+    path.write_bytes(volume.backup().path.read_bytes())
+    with pytest.raises(HeaderBackupError, match="was confirmed for"):
         look(volume.spec, None)
 
 
