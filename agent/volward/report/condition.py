@@ -217,7 +217,7 @@ def _header(one: SeenVolume) -> list[Remark]:
             mend = "A part of the header could not be read: the disk may be failing. Back the header up now."
         found.append(Remark(f"One copy of the header is not whole ({copies}); the volume still opens.", mend))
     if header.label != spec.name:
-        rename = f"`cryptsetup config --label {spec.name}` on the device names it; nothing else depends on it."
+        rename = f"`cryptsetup config {spec.device} --label {spec.name}` names it; until then it cannot be opened."
         found.append(Remark(f"The header's label is {header.label or 'empty'}, not {spec.name}.", rename))
     if any("reencrypt" in requirement for requirement in header.requirements):
         found.append(

@@ -1,14 +1,15 @@
 """Preflight: what was checked for the next boot, and what each check found. Pure.
 
-The checks of a volume that need no key are here; those that ask its providers are in operations/preflight.py.
+The checks of a volume that need no key are here; what opening it would refuse, and what its providers do, is in
+operations/preflight.py.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from volward.header_backup.freshness import Freshness
-from volward.model import CopyState, MountPointState, MountUnitState, StoreKind
+from volward.model import CopyState, MountUnitState, StoreKind, VolumeSpec
 from volward.report import condition
 from volward.report.condition import State
 from volward.report.volume import SeenVolume
@@ -95,10 +96,17 @@ def of_volume(one: SeenVolume) -> list[Check]:
     if judged.state in _CANNOT_OPEN:
         why = judged.remarks[0]
         return [Check(one.spec.name, "volume", Verdict.FAILED, why.what, why.resolution)]
-    found = [_device(one), *_boot(one), *_mount_point(one), *_operations(one)]
+    found = [_device(one), *_boot(one), *_operations(one)]
     if one.spec.store is not StoreKind.SCRATCH:
         found += [_header(one), _header_backup(one), _recovery(one)]
     return found
+
+
+def as_the_boot_sees(spec: VolumeSpec, checks: Sequence[Check]) -> list[Check]:
+    """Return a volume's checks as they count: one that the boot does not open cannot hold the boot up."""
+    if spec.open_at_boot:
+        return list(checks)
+    return [replace(one, verdict=Verdict.WARNING) if one.verdict is Verdict.FAILED else one for one in checks]
 
 
 def _device(one: SeenVolume) -> Check:
@@ -108,10 +116,7 @@ def _device(one: SeenVolume) -> Check:
     differs = seen.device.identity.differences(seen.pin.identity) if seen.device and seen.pin else ()
     if differs:
         accept = f"If that was done on purpose: `volward repin {spec.name}`. If not, look which disk this is."
-        return _failed(one, "device", f"it changed since it was pinned ({'; '.join(differs)})", accept)
-    if seen.same_uuid_elsewhere:
-        others = ", ".join(seen.same_uuid_elsewhere)
-        return _failed(one, "device", f"the same LUKS UUID is on {others}", "Detach the clone.")
+        return _warning(one, "device", f"it changed since it was pinned ({'; '.join(differs)})", accept)
     if seen.device and seen.device.read_only and "ro" not in spec.mount_options:
         return _failed(one, "device", f"{seen.device.node} is read-only", "Look at `dmesg` and `blockdev --getro`.")
     node = seen.device.node if seen.device else spec.device
@@ -127,15 +132,9 @@ def _boot(one: SeenVolume) -> list[Check]:
     if not seen.opens_at_boot:
         found.append(_failed(one, "boot", "the boot unit is missing or disabled", mend))
     if spec.mount_point is not None and seen.mount_unit is not MountUnitState.CURRENT:
-        found.append(_failed(one, "boot", f"its unit files are {seen.mount_unit}, not current", mend))
+        say = _failed if seen.mount_unit is MountUnitState.ABSENT else _warning
+        found.append(say(one, "boot", f"its unit files are {seen.mount_unit}, not current", mend))
     return found or [_passed(one, "boot", "the boot unit is enabled and the unit files are current")]
-
-
-def _mount_point(one: SeenVolume) -> list[Check]:
-    if one.seen.mount_point is MountPointState.OCCUPIED and not one.mounted_here:
-        what = f"{one.spec.mount_point} holds files while the volume is not mounted"
-        return [_failed(one, "mount point", what, "They are on the root disk, not encrypted. Move them away.")]
-    return []
 
 
 def _operations(one: SeenVolume) -> list[Check]:
@@ -151,8 +150,6 @@ def _header(one: SeenVolume) -> Check:
     header = one.seen.header
     if header is None:  # judged before; for the type
         return _failed(one, "header", one.seen.header_error, f"`volward header restore {one.spec.name}`")
-    if any("reencrypt" in requirement for requirement in header.requirements):
-        return _warning(one, "header", "a re-encryption has not ended", "Let it end before the next boot.")
     if header.damaged:
         what = f"one copy is not whole (primary {header.primary}, secondary {header.secondary})"
         unreadable = CopyState.UNKNOWN in (header.primary, header.secondary)

@@ -16,7 +16,16 @@ from volward.host import listener
 from volward.keys.vault import time_left
 from volward.keys.vault.time_left import TimeLeft
 from volward.logins import LoginLife
-from volward.model import ProviderKind, VaultLogin, VaultLoginMethod, VaultPlace, VaultServer, VolumeSpec
+from volward.model import (
+    MountPointState,
+    Observation,
+    ProviderKind,
+    VaultLogin,
+    VaultLoginMethod,
+    VaultPlace,
+    VaultServer,
+    VolumeSpec,
+)
 from volward.operations import preflight
 from volward.operations.preflight import DAY_SECONDS
 from volward.operations.proof import Tried
@@ -31,6 +40,10 @@ VAULT, CREDENTIAL, TPM2, PROMPT = (
 SERVER = VaultServer("https://vault.example:8200", VaultLogin(VaultLoginMethod.APPROLE))
 SPEC = replace(builders.SPEC, providers=(VAULT, CREDENTIAL), vault=VaultPlace(SERVER))
 NO_END = TimeLeft(600.0, True, secret_id_seconds=None, secret_id_known=True)
+
+
+DENIED = KeyDeniedError("403.", resolution="Add a policy.")
+AWAY = ProviderUnavailableError("Refused.", resolution="Start it.")
 
 
 @dataclass
@@ -59,6 +72,7 @@ class Scene:
     remembered: list[LoginLife] = field(default_factory=list)
     here: bool = False
     files: tuple[Path, ...] = ()
+    seen: Observation = builders.PERFECT
 
     def run(self) -> tuple[Check, ...]:
         return preflight.preflight(self.specs, deadline_seconds=1.0)
@@ -85,7 +99,7 @@ def scene(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Scene:
     one = Scene()
 
     def look_at(specs: list[VolumeSpec]) -> list[Any]:
-        ready = volume(replace(builders.PERFECT, recovery_confirmed=True))
+        ready = volume(replace(builders.PERFECT, recovery_confirmed=True, scratch_uuid=builders.UUID))
         return [replace(ready, spec=spec, header_backup=BackupState(Freshness.FRESH)) for spec in specs]
 
     def try_each(spec: VolumeSpec, *_: object, **__: object) -> Iterator[Tried]:
@@ -100,7 +114,7 @@ def scene(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Scene:
     FakeProviders.scene = one
     monkeypatch.setattr(lock, "held", lambda name: held(name, directory=tmp_path))
     monkeypatch.setattr(preflight, "look_at", look_at)
-    monkeypatch.setattr(preflight, "observe", lambda spec, **_: builders.PERFECT)
+    monkeypatch.setattr(preflight, "observe", lambda spec, **_: one.seen)
     monkeypatch.setattr(preflight, "try_each", try_each)
     monkeypatch.setattr(preflight, "Providers", FakeProviders)
     monkeypatch.setattr(time_left, "time_left", how_long)
@@ -144,11 +158,63 @@ def test_a_volume_that_somebody_works_on(scene: Scene, monkeypatch: pytest.Monke
         raise BusyError("Another volward works on it.", resolution="Wait.")
 
     monkeypatch.setattr(lock, "held", busy)
-    assert scene.of("keys") == [(Verdict.FAILED, "Another volward works on it.")]
+    assert scene.of("keys") == [(Verdict.WARNING, "not tried: Another volward works on it.")]
+    assert scene.of("vault", HOST)[0][0] is Verdict.PASSED
+    scene.left = AWAY
+    assert scene.of("vault", HOST)[0][0] is Verdict.WARNING, "whether only Vault opens it is not known"
 
 
-DENIED = KeyDeniedError("403.", resolution="Add a policy.")
-AWAY = ProviderUnavailableError("Refused.", resolution="Start it.")
+REENCRYPTING = replace(builders.HEADER, requirements=("online-reencrypt-v2",))
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        (replace(builders.PERFECT, header=REENCRYPTING), "unfinished re-encryption"),
+        (replace(builders.AT_BOOT, header=replace(builders.HEADER, label="other")), "label is other"),
+        (replace(builders.AT_BOOT, mount_point=MountPointState.NOT_A_DIRECTORY), "not a directory"),
+        (replace(builders.AT_BOOT, mount_point=MountPointState.UNKNOWN), "cannot be looked at"),
+        (replace(builders.AT_BOOT, mount_point=MountPointState.OCCUPIED), "holds files"),
+        (replace(builders.AT_BOOT, same_uuid_elsewhere=("/dev/vdc",)), "/dev/vdc"),
+    ],
+)
+def test_what_open_refuses_needs_a_person(scene: Scene, seen: Observation, said: str) -> None:
+    scene.seen = seen
+    ((verdict, found),) = scene.of("volume")
+    assert verdict is Verdict.FAILED and said in found
+    assert all(one.resolution for one in scene.run() if one.verdict is Verdict.FAILED)
+
+
+def test_what_open_refuses_is_found_while_somebody_works_on_it(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(name: str) -> None:
+        raise BusyError("Another volward works on it.", resolution="Wait.")
+
+    monkeypatch.setattr(lock, "held", busy)
+    scene.seen = replace(builders.PERFECT, header=REENCRYPTING)
+    assert scene.of("volume")[0][0] is Verdict.FAILED
+
+
+def test_scratch_is_planned_and_has_no_key(scene: Scene) -> None:
+    scene.specs = [replace(builders.SCRATCH, vault=None)]
+    scene.seen = replace(builders.CLAIMED, mount_point=MountPointState.SEALED)
+    assert scene.of("volume") == scene.of("key") == []
+    scene.seen = replace(scene.seen, scratch_uuid=builders.OTHER_UUID)
+    assert scene.of("volume")[0][0] is Verdict.FAILED
+
+
+def test_what_the_boot_does_not_open_strands_nobody(scene: Scene) -> None:
+    scene.specs = [replace(SPEC, open_at_boot=False)]
+    scene.tried["pgdata"] = (Tried(VAULT, "403."), Tried(CREDENTIAL, "Gone."))
+    scene.left, scene.here, scene.files = AWAY, True, (builders.MOUNT_POINT / "vault.db",)
+    scene.seen = replace(builders.PERFECT, header=REENCRYPTING)
+    assert {check.verdict for check in scene.run()} == {Verdict.PASSED, Verdict.WARNING}
+    assert "neither starts" in scene.of("vault on", HOST)[0][1]
+
+
+def test_a_provider_that_opens_by_an_older_key_is_looked_at(scene: Scene) -> None:
+    scene.tried["pgdata"] = (Tried(VAULT, doubt="its key opens none of its keyslots."), Tried(CREDENTIAL))
+    ((verdict, found), _) = scene.of("key of")
+    assert verdict is Verdict.WARNING and "not by its newest key: its key opens none" in found
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ def test_a_whole_volume_has_nothing_to_see_to() -> None:
         (replace(SEEN, header=replace(builders.HEADER, secondary=CopyState.DAMAGED)), "secondary damaged"),
         (replace(SEEN, header=replace(builders.HEADER, primary=CopyState.UNKNOWN)), "disk may be failing"),
         (replace(SEEN, header=replace(builders.HEADER, label="other")), "label is other"),
+        (replace(SEEN, header=replace(builders.HEADER, label="other")), "until then it cannot be opened"),
         (replace(SEEN, header=replace(builders.HEADER, requirements=("online-reencrypt-v2",))), "re-encryption"),
         (replace(SEEN, header=replace(builders.HEADER, keyslots=())), "No keyslot opens"),
         (replace(SEEN, header=replace(builders.HEADER, tokens=())), "No key of credential"),

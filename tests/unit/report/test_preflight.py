@@ -9,7 +9,7 @@ from tests.unit import builders
 from tests.unit.report.volumes import CUT, WHOLE, volume
 
 from volward.header_backup.freshness import BackupState, Freshness
-from volward.model import CopyState, MappingState, MountPointState, MountUnitState, StoreKind
+from volward.model import CopyState, MappingState, MountUnitState, StoreKind
 from volward.report import preflight
 from volward.report.preflight import HOST, Check, Verdict
 from volward.report.volume import SeenVolume
@@ -45,21 +45,14 @@ assert DEVICE is not None
 @pytest.mark.parametrize(
     ("one", "what", "verdict", "said"),
     [
-        (seen(device=replace(DEVICE, identity=builders.OTHER_IDENTITY)), "device", Verdict.FAILED, "changed since"),
-        (seen(same_uuid_elsewhere=("sdz",)), "device", Verdict.FAILED, "sdz"),
+        (seen(device=replace(DEVICE, identity=builders.OTHER_IDENTITY)), "device", Verdict.WARNING, "changed since"),
         (seen(device=replace(DEVICE, read_only=True)), "device", Verdict.FAILED, "read-only"),
         (replace(READY, pin_error="cannot be read"), "device", Verdict.FAILED, "cannot be read"),
         (seen(opens_at_boot=False), "boot", Verdict.FAILED, "missing or disabled"),
-        (seen(mount_unit=MountUnitState.DIFFERENT), "boot", Verdict.FAILED, "different"),
-        (
-            replace(volume(replace(builders.AT_BOOT, mount_point=MountPointState.OCCUPIED))),
-            "mount point",
-            Verdict.FAILED,
-            "holds files",
-        ),
+        (seen(mount_unit=MountUnitState.DIFFERENT), "boot", Verdict.WARNING, "different"),
+        (seen(mount_unit=MountUnitState.ABSENT), "boot", Verdict.FAILED, "absent"),
         (seen(header=replace(HEADER, primary=CopyState.DAMAGED)), "header", Verdict.WARNING, "primary damaged"),
         (seen(header=replace(HEADER, secondary=CopyState.UNKNOWN)), "header", Verdict.WARNING, "secondary unknown"),
-        (seen(header=replace(HEADER, requirements=("online-reencrypt-v2",))), "header", Verdict.WARNING, "not ended"),
         (backup(Freshness.STALE), "header backup", Verdict.WARNING, "changed since"),
         (backup(Freshness.NONE), "header backup", Verdict.WARNING, "none"),
         (backup(Freshness.UNKNOWN, "No such directory."), "header backup", Verdict.WARNING, "No such"),
@@ -92,6 +85,15 @@ def test_one_that_is_not_opened_at_boot_says_so() -> None:
     spec = replace(WHOLE.spec, open_at_boot=False)
     checks = preflight.of_volume(replace(seen(opens_at_boot=False), spec=spec))
     assert Check("pgdata", "boot", Verdict.PASSED, "not opened at boot, as the configuration says") in checks
+
+
+def test_what_the_boot_does_not_open_is_a_warning_at_most() -> None:
+    bad = [Check("pgdata", "volume", verdict, "x", "Mend it.") for verdict in (Verdict.FAILED, Verdict.WARNING)]
+    assert preflight.as_the_boot_sees(WHOLE.spec, bad) == bad
+    at_leisure = replace(WHOLE.spec, open_at_boot=False)
+    assert {one.verdict for one in preflight.as_the_boot_sees(at_leisure, bad)} == {Verdict.WARNING}
+    good = [Check("pgdata", "volume", Verdict.PASSED, "x")]
+    assert preflight.as_the_boot_sees(at_leisure, good) == good
 
 
 def test_scratch_has_no_header_to_look_at() -> None:
