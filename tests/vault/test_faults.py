@@ -130,7 +130,7 @@ def test_a_write_whose_answer_is_cut_is_read_back(
             return real(*words)
 
         monkeypatch.setattr(keys, "_written", cut)
-        second = keys.create(keys.next_ref(ref), adopt=False, deadline_seconds=SECONDS)
+        second = keys.create(keys.next_ref(ref, deadline_seconds=SECONDS), adopt=False, deadline_seconds=SECONDS)
         keys.read(second, deadline_seconds=SECONDS).wipe()
     versions = dev_server.admin.secrets.kv.v2.read_secret_metadata(ref.name, mount_point=mount)["data"]["versions"]
     assert list(versions) == ["1", "2"]

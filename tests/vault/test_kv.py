@@ -51,12 +51,12 @@ def test_a_key_and_the_next_one(keys: KvSource, dev_server: Server, mount: str) 
     assert keys.refs("pgdata", deadline_seconds=SECONDS) == ()
     first = create(keys)
     assert str(first) == f"vault:{PATH}.v1"
-    second = keys.create(keys.next_ref(first), adopt=False, deadline_seconds=SECONDS)
+    second = keys.create(keys.next_ref(first, deadline_seconds=SECONDS), adopt=False, deadline_seconds=SECONDS)
     assert keys.refs("pgdata", deadline_seconds=SECONDS) == (second, first)
     assert len(content(keys, first)) == 64
     assert content(keys, first) != content(keys, second)
     assert keys.present(first, deadline_seconds=SECONDS)
-    assert not keys.present(keys.next_ref(second), deadline_seconds=SECONDS)
+    assert not keys.present(keys.next_ref(second, deadline_seconds=SECONDS), deadline_seconds=SECONDS)
     remarks = stored(dev_server, mount)["custom_metadata"]
     assert (remarks["host"], remarks["volume"], remarks["reason"]) == ("db1", "pgdata", "test")
 
@@ -143,7 +143,9 @@ def test_ten_versions_are_kept_and_the_check_knows_it(keys: KvSource) -> None:
     """FAULTS 16: max_versions 0 means ten, and the eleventh destroys the first."""
     refs = [create(keys)]
     for _ in range(10):
-        refs.append(keys.create(keys.next_ref(refs[-1]), adopt=False, deadline_seconds=SECONDS))
+        refs.append(
+            keys.create(keys.next_ref(refs[-1], deadline_seconds=SECONDS), adopt=False, deadline_seconds=SECONDS)
+        )
     assert [ref.version for ref in keys.refs("pgdata", deadline_seconds=SECONDS)] == list(range(11, 1, -1))
     with pytest.raises(KeyDeniedError):
         content(keys, refs[0])

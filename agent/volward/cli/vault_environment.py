@@ -1,7 +1,7 @@
 """The usual VAULT_* variables, for a person at the command line whose configuration does not say where Vault is.
 
-Only `volward open --device` looks at them: what the boot does must not depend on an environment. TLS is always
-verified, so VAULT_SKIP_VERIFY is refused and not ignored.
+Only `volward open --device` and `--recovery-vault` look at them: what the boot does must not depend on an environment.
+TLS is always verified, so VAULT_SKIP_VERIFY is refused and not ignored.
 """
 
 from collections.abc import Mapping
@@ -42,4 +42,4 @@ def server_from(environment: Mapping[str, str], configured: VaultServer | None) 
 def token_from(environment: Mapping[str, str]) -> SecretBytes | None:
     """Return VAULT_TOKEN, which stands for the configured login; the caller wipes it."""
     text = environment.get("VAULT_TOKEN", "").strip()
-    return SecretBytes(text.encode()) if text else None
+    return SecretBytes(text.encode(errors="surrogateescape")) if text else None

@@ -59,7 +59,7 @@ class CredentialSource:
         """Return version 1 of the volume's key."""
         return KeyRef(self.provider, f"volward.{volume}", 1)
 
-    def next_ref(self, ref: KeyRef) -> KeyRef:
+    def next_ref(self, ref: KeyRef, *, deadline_seconds: float = 0.0) -> KeyRef:  # noqa: ARG002
         """Return the ref of a key's successor."""
         return replace(ref, version=ref.version + 1)
 

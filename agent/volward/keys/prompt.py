@@ -205,7 +205,7 @@ class PromptSource:
         """Return the ref of the volume's passphrase."""
         return KeyRef(self.provider, volume, 1)
 
-    def next_ref(self, ref: KeyRef) -> KeyRef:
+    def next_ref(self, ref: KeyRef, *, deadline_seconds: float = 0.0) -> KeyRef:  # noqa: ARG002
         """Return the same ref: what a person types has no versions."""
         return ref
 

@@ -170,7 +170,7 @@ class RecoverySource:
         """Return the ref of the volume's recovery key."""
         return KeyRef(self.provider, f"{volume}.recovery", 1)
 
-    def next_ref(self, ref: KeyRef) -> KeyRef:
+    def next_ref(self, ref: KeyRef, *, deadline_seconds: float = 0.0) -> KeyRef:  # noqa: ARG002
         """Return the same ref: what a person types has no versions."""
         return ref
 

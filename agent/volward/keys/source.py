@@ -83,10 +83,11 @@ class KeySource(Protocol):
         """Return the ref under which the volume's first key is created."""
         ...
 
-    def next_ref(self, ref: KeyRef) -> KeyRef:
+    def next_ref(self, ref: KeyRef, *, deadline_seconds: float) -> KeyRef:
         """Return the ref under which the successor of a key is created: the same name, the next version.
 
-        Of keys that a person types there is one name and one version: their only ref.
+        Versions that the store had once and deleted count. Of keys that a person types there is one name and one
+        version: their only ref.
         """
         ...
 

@@ -21,9 +21,9 @@ class UnusableSource:
         del volume
         self._refuse()
 
-    def next_ref(self, ref: KeyRef) -> KeyRef:
+    def next_ref(self, ref: KeyRef, *, deadline_seconds: float) -> KeyRef:
         """Raise why."""
-        del ref
+        del ref, deadline_seconds
         self._refuse()
 
     def refs(self, volume: str, *, deadline_seconds: float) -> tuple[KeyRef, ...]:

@@ -75,9 +75,13 @@ class VaultPlace:
     path: str = ""  # kv; "": volward/HOST NAME/VOLUME
     key: str = "volward"  # the transit key's name
 
-    def path_of(self, volume: str, host: str) -> str:
-        """Return the path of a volume's key (kv); the host's name counts when the key is created, never again."""
-        return self.path or default_path(volume, host)
+    def path_of(self, name: str, host: str) -> str:
+        """Return the path of a key (kv); the host's name counts when the key is created, never again.
+
+        ``name`` is the volume's, and for a key of another use it has that after a dot: "pgdata.header".
+        """
+        volume, dot, use = name.partition(".")
+        return f"{self.path or default_path(volume, host)}{dot}{use}"
 
     @property
     def engine(self) -> str:

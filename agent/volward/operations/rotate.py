@@ -175,7 +175,7 @@ class _Rotating:
             return rotation
         source = self._providers.source(kind, self._spec)
         ref = self._newest(source, seen, work)
-        successor = source.next_ref(ref)
+        successor = source.next_ref(ref, deadline_seconds=work.deadline_seconds)
         return replace(
             rotation,
             successor_name=successor.name,

@@ -66,7 +66,7 @@ class Source:
     def first_ref(self, volume: str) -> KeyRef:
         return KeyRef(self.provider, f"volward.{volume}", 1)
 
-    def next_ref(self, ref: KeyRef) -> KeyRef:
+    def next_ref(self, ref: KeyRef, *, deadline_seconds: float) -> KeyRef:
         return ref if self.interactive else replace(ref, version=ref.version + 1)
 
     def refs(self, volume: str, *, deadline_seconds: float) -> tuple[KeyRef, ...]:

@@ -57,7 +57,7 @@ def test_the_others(kind: ProviderKind) -> None:
     source = Providers().source(kind, SPEC)
     assert source.provider is kind
     ref = source.first_ref("pgdata")
-    assert source.next_ref(ref).version == (2 if kind is ProviderKind.CREDENTIAL else 1)
+    assert source.next_ref(ref, deadline_seconds=1.0).version == (2 if kind is ProviderKind.CREDENTIAL else 1)
 
 
 def test_the_tpm_yields_no_bytes() -> None:
@@ -69,7 +69,7 @@ def refuses(source: KeySource, kind: type[VolwardError]) -> None:
     ref = KeyRef(ProviderKind.VAULT, "a", 1)
     calls: list[Any] = [
         lambda: source.first_ref("a"),
-        lambda: source.next_ref(ref),
+        lambda: source.next_ref(ref, deadline_seconds=1.0),
         lambda: source.refs("a", deadline_seconds=1.0),
         lambda: source.present(ref, deadline_seconds=1.0),
         lambda: source.create(ref, adopt=True, deadline_seconds=1.0),

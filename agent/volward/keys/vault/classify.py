@@ -36,10 +36,12 @@ class Case:
 _NO = KeyDeniedError
 _LATER = ProviderUnavailableError
 _WAIT = "It is tried again until the deadline. `vault status` on the server says more."
-_DELIVER = (
-    "Wrong, expired and used-up secret ids are answered alike. Look at the role, then deliver a new secret id "
-    "(`volward vault policy` prints the commands)."
-)
+_REFUSED_LOGINS = {
+    "approle": "Wrong, expired and used-up secret ids are answered alike. Look at the role, then deliver a new secret "
+    "id (`volward vault policy` prints the commands).",
+    "cert": "Look at `certificate`: is it in force, and among the names and CAs that the role allows?",
+    "jwt": "Look at the token's audience and expiry, and at what the role demands of it.",
+}
 
 CASES = (
     Case(frozenset({503}), "sealed", _LATER, "Vault is sealed", "Unseal it: `vault operator unseal`."),
@@ -54,14 +56,15 @@ CASES = (
         frozenset({404}), "no handler for route", _NO, "Nothing in Vault answers at {doing}: no such mount",
         "Compare `mount` in the configuration with `vault secrets list` and `vault auth list`.",
     ),
-    Case(frozenset({400}), "", _NO, "Vault refuses {doing}: {said}", _DELIVER, login=True),
+    Case(frozenset({400}), "", _NO, "Vault refuses {doing}: {said}", "{login}", login=True),
     Case(
         frozenset({403}), "", _NO, "Vault denies {doing}: {said}",
         "Look at the role: does it allow this host's address (CIDR), and is the token's policy there?", login=True,
     ),
     Case(
         frozenset({403}), "", _NO, "Vault denies {doing}",
-        "The token is valid, so a policy has to say: {policy}. `volward vault policy` prints all lines.",
+        "If the token is valid (`vault token lookup`), a policy has to say: {policy}. `volward vault policy` prints "
+        "all lines.",
     ),
     Case(
         frozenset({404}), "", _NO, "Vault has nothing for {doing}",
@@ -136,8 +139,9 @@ def refusal(question: Question, answer: Answer) -> VolwardError:
             break
     else:
         return nonsense(question, f"status {answer.status}")
+    login = _REFUSED_LOGINS.get(question.method, _REFUSED_LOGINS["approle"])
     what = case.what.format(doing=question.doing, said=answer.said or "no reason given", status=answer.status)
-    return case.kind(f"{what}.", resolution=case.advice.format(policy=question.policy_line))
+    return case.kind(f"{what}.", resolution=case.advice.format(policy=question.policy_line, login=login))
 
 
 def nonsense(question: Question, why: str) -> KeyDeniedError:

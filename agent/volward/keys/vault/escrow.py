@@ -50,9 +50,8 @@ class Escrow:
         engine = self._engines[volume]
         path = f"{ESCROW_PATH}/{self._owner.host}/{volume}/{moment:%Y%m%dT%H%M%SZ}"
         where = f"{engine}/{path}"
-        question = Question(
-            f"storing the recovery key {where}", f"{engine}/data/{path}", "create", understood=(_REFUSED,)
-        )
+        allowed = f"{engine}/data/{ESCROW_PATH}/{self._owner.host}/*"  # what a policy has to say; each key has a path
+        question = Question(f"storing the recovery key {where}", allowed, "create", understood=(_REFUSED,))
         with recovery_key.view() as view:
             content = {"recovery_key": str(view, "ascii")}
         content |= self._owner.facts(KeyPurpose(volume=volume, reason="recovery key"))

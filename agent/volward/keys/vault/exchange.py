@@ -17,6 +17,7 @@ class Question:
     capability: str = "read"  # read, create, update, list
     namespace: str | None = None  # None: the server's own
     is_login: bool = False
+    method: str = ""  # of a login, as the configuration names it
     understood: tuple[int, ...] = ()  # statuses beyond 2xx that the asker reads by itself
 
     @property

@@ -53,9 +53,21 @@ class KvSource:
         """Return version 1 under the volume's path, as the configuration and the host's name make it now."""
         return self._ref(self._place.path_of(volume, self._owner.host), 1)
 
-    def next_ref(self, ref: KeyRef) -> KeyRef:
-        """Return the version after ``ref``, at the same place."""
-        return KeyRef(self.provider, ref.name, ref.version + 1, ref.details)
+    def next_ref(self, ref: KeyRef, *, deadline_seconds: float) -> KeyRef:
+        """Return the version that Vault makes next at the place of ``ref``: it counts on from deleted ones as well.
+
+        Raises KeyDeniedError when the place has lost its versions: a number is never used for two keys.
+        """
+        current = self._metadata(ref, deadline_seconds).data("current_version")
+        if not isinstance(current, int) or current < ref.version:
+            raise KeyDeniedError(
+                f"Vault has lost versions of {self._mount(ref)}/{ref.name}: the header names {ref.version}, and the "
+                f"last one there is {current or 0}.",
+                resolution="Bring them back from a snapshot of Vault. If they are gone, write anything there until "
+                f"version {ref.version} exists (`vault kv put -mount={self._mount(ref)} {ref.name} lost=1`), then "
+                "rotate again.",
+            )
+        return KeyRef(self.provider, ref.name, current + 1, ref.details)
 
     def refs(self, volume: str, *, deadline_seconds: float) -> tuple[KeyRef, ...]:
         """Return the versions under the volume's path that can be read, newest first."""

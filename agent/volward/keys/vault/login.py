@@ -13,7 +13,7 @@ from volward.errors import KeyDeniedError, ProviderUnavailableError
 from volward.keys.vault import classify, wrapped
 from volward.keys.vault.credential import LoginCredentials
 from volward.keys.vault.exchange import Question
-from volward.keys.vault.token import Token, of_login
+from volward.keys.vault.token import Token, given, of_login
 from volward.keys.vault.transport import Api, Transport
 from volward.model import VaultLogin, VaultLoginMethod
 from volward.secret import SecretBytes
@@ -47,7 +47,7 @@ class Login:
         """Log in. Raises KeyDeniedError, ProviderUnavailableError."""
         if self._given is not None:
             with self._given.view() as view:
-                return Token(SecretBytes(view), ours=False)
+                return given(SecretBytes(view), "VAULT_TOKEN")
         match self.login.method:
             case VaultLoginMethod.APPROLE:
                 return self._by_approle(transport, end)
@@ -66,9 +66,9 @@ class Login:
                     end,
                 )
             case VaultLoginMethod.TOKEN:
-                return Token(self._credentials.read(self.login.credential), ours=False)
+                return given(self._credentials.read(self.login.credential), f"The credential {self.login.credential}")
             case VaultLoginMethod.TOKEN_FILE:
-                return Token(_content(self.login.file, "token-file"), ours=False)
+                return given(_content(self.login.file, "token-file"), str(self.login.file))
 
     def secret_id(self, transport: Transport, *, end: float) -> SecretBytes:
         """Return the AppRole's secret id, unwrapped if it is wrapped; the caller wipes it."""
@@ -89,7 +89,9 @@ class Login:
 
     def _ask(self, transport: Transport, api: Api, end: float) -> Token:
         path = f"auth/{self.login.path}/login"
-        question = Question(f"the login ({self.login.method} at {path})", path, "update", is_login=True)
+        question = Question(
+            f"the login ({self.login.method} at {path})", path, "update", is_login=True, method=self.login.method
+        )
         answer = transport.ask(question, api, None, end=end)
         if not answer.is_good:
             raise classify.refusal(question, answer)

@@ -24,7 +24,8 @@ def missing_version(ref: KeyRef, mount: str, answer: Answer) -> KeyDeniedError:
     if "no handler for route" in answer.said:
         return KeyDeniedError(
             f"Vault has no engine mounted at {mount}.",
-            resolution=f"`vault secrets list` shows the mounts; `vault secrets enable -path={mount} kv-v2` makes one.",
+            resolution="Was it moved (`vault secrets list`)? Then move it back. If it was disabled, its keys come back "
+            "only from a snapshot of Vault: open the volume by another key, and enable no new engine in its place.",
         )
     return KeyDeniedError(
         f"Vault has no version {ref.version} of the key {key}.",

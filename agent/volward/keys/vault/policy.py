@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from volward.model import VaultKeep, VaultLoginMethod, VaultPlace, VaultServer, VolumeSpec
 
 ESCROW_PATH = "volward-recovery"
+_USES = ("", ".header")  # the unlocking key, and the one that header backups are sealed with
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,9 @@ def _own(server: VaultServer | None) -> Iterator[str]:
 def _unlock(name: str, place: VaultPlace, host: str) -> Iterator[str]:
     yield f"# {name}"
     if place.keep is VaultKeep.KV:
-        path = place.path_of(name, host)
-        yield from _rule(f"{place.engine}/data/{path}", "read")
-        yield from _rule(f"{place.engine}/metadata/{path}", "read")
+        for path in (place.path_of(f"{name}{use}", host) for use in _USES):
+            yield from _rule(f"{place.engine}/data/{path}", "read")
+            yield from _rule(f"{place.engine}/metadata/{path}", "read")
     else:
         yield from _rule(f"{place.engine}/decrypt/{place.key}", "update")
 
@@ -85,12 +86,13 @@ def _unlock(name: str, place: VaultPlace, host: str) -> Iterator[str]:
 def _rotate(name: str, place: VaultPlace, host: str) -> Iterator[str]:
     yield f"# {name}"
     if place.keep is VaultKeep.KV:
-        path = place.path_of(name, host)
-        yield from _rule(f"{place.engine}/data/{path}", "create", "read", "update")
+        paths = [place.path_of(f"{name}{use}", host) for use in _USES]
+        for path in paths:
+            yield from _rule(f"{place.engine}/data/{path}", "create", "read", "update")
         yield "# The remarks beside a key, and none of the settings that decide how long versions are kept."
-        yield from _rule(
-            f"{place.engine}/metadata/{path}", "read", "update", more='allowed_parameters = { "custom_metadata" = [] }'
-        )
+        for path in paths:
+            remarks = 'allowed_parameters = { "custom_metadata" = [] }'
+            yield from _rule(f"{place.engine}/metadata/{path}", "read", "update", more=remarks)
         yield from _rule(f"{place.engine}/config", "read")
     else:
         yield "# No create: a transit key that is missing is to be noticed, and not made by the way."

@@ -35,9 +35,9 @@ class VaultSource:
         """Return the ref of the volume's first key."""
         return self._by(self._keep).first_ref(volume)
 
-    def next_ref(self, ref: KeyRef) -> KeyRef:
+    def next_ref(self, ref: KeyRef, *, deadline_seconds: float) -> KeyRef:
         """Return the ref of the key after ``ref``, at the same place."""
-        return self._of(ref).next_ref(ref)
+        return self._of(ref).next_ref(ref, deadline_seconds=deadline_seconds)
 
     def refs(self, volume: str, *, deadline_seconds: float) -> tuple[KeyRef, ...]:
         """Return the volume's keys where the configuration has them now, newest first."""

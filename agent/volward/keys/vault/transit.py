@@ -51,7 +51,7 @@ class TransitSource:
         """Return version 1, not wrapped yet."""
         return self._ref(volume, 1)
 
-    def next_ref(self, ref: KeyRef) -> KeyRef:
+    def next_ref(self, ref: KeyRef, *, deadline_seconds: float = 0.0) -> KeyRef:  # noqa: ARG002
         """Return the version after ``ref``, to be wrapped by the key that is configured now."""
         return self._ref(ref.name, ref.version + 1)
 

@@ -95,6 +95,8 @@ class HttpTransport:
                 answer: Answer = api(VaultAdapter(self._session, send))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise classify.failure(question, self._server.address, error) from None
+        except ValueError as error:  # of requests, which looks where a redirect leads
+            raise classify.nonsense(question, "it sends to an address that is none") from error
         return answer
 
     def _exchange(self, question: Question, method: str, url: str, options: Any, end: float) -> Answer:

@@ -45,7 +45,7 @@ def test_it_is_written_once_and_nothing_is_read(key: SecretBytes) -> None:
         "volume": "pgdata",
         "reason": "recovery key",
     }
-    assert asked.question.policy_line == f'path "kv/data/{WHERE}" {{ capabilities = ["create"] }}'
+    assert asked.question.policy_line == 'path "kv/data/volward-recovery/db1/*" { capabilities = ["create"] }'
 
 
 @pytest.mark.parametrize(

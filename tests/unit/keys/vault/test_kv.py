@@ -106,10 +106,29 @@ def test_created_by_check_and_set_read_back_and_described(script: Scripted, stor
 def test_the_next_version_is_made_where_the_ref_says(script: Scripted, store: Store) -> None:
     elsewhere = source(script, replace(PLACE, mount="new", path="new/path"))
     old = KeyRef(ProviderKind.VAULT, PATH, 3, {"keep": "kv", "mount": "kv", "namespace": "ns"})
-    ref = elsewhere.create(elsewhere.next_ref(old), adopt=False, deadline_seconds=5.0)
+    script.on(META, versions(3))
+    ref = elsewhere.create(elsewhere.next_ref(old, deadline_seconds=5.0), adopt=False, deadline_seconds=5.0)
     assert (ref.name, ref.version, dict(ref.details)) == (PATH, 4, dict(old.details))
     assert store.content["options"] == {"cas": 3}
     assert {asked.question.namespace for asked in script.asked} == {"ns"}
+
+
+@pytest.mark.parametrize(("current", "following"), [(2, 3), (5, 6)])
+def test_deleted_versions_count_as_well(script: Scripted, current: int, following: int) -> None:
+    """Check-and-set goes by the last version that there ever was, and refs() by what can be read."""
+    script.on(META, versions(current, v1={"deletion_time": "2026-01-01T00:00:00Z"}))
+    keys = source(script)
+    assert keys.next_ref(replace(keys.first_ref("pgdata"), version=2), deadline_seconds=5.0).version == following
+
+
+@pytest.mark.parametrize("answer", [NOTHING, versions(1)])
+def test_a_place_that_lost_its_versions_gets_no_second_key_of_a_number(script: Scripted, answer: Answer) -> None:
+    script.on(META, answer)
+    keys = source(script)
+    with pytest.raises(
+        KeyDeniedError, match=r"Vault has lost versions of kv/volward/db1/pgdata.*until version 2 exists"
+    ):
+        keys.next_ref(replace(keys.first_ref("pgdata"), version=2), deadline_seconds=5.0)
 
 
 def test_the_namespace_of_the_server_goes_into_the_ref() -> None:

@@ -12,6 +12,7 @@ from volward.model import VaultKeep, VaultLogin, VaultLoginMethod, VaultPlace
 KV = replace(SPEC, vault=VaultPlace(SERVER))
 OTHER = replace(KV, name="cache", vault=VaultPlace(SERVER, path="own/path", mount="secret"))
 TRANSIT = replace(KV, name="queue", vault=VaultPlace(SERVER, VaultKeep.TRANSIT))
+PARTS, USES = ("data", "metadata"), ("", ".header")  # the unlocking key, and the one of header backups
 SECOND = replace(TRANSIT, name="second")
 
 
@@ -27,18 +28,16 @@ def test_each_policy_has_its_paths() -> None:
         "auth/token/renew-self": '"update"',
         "auth/token/revoke-self": '"update"',
         "auth/approle/role/volward/secret-id/lookup": '"update"',
-        "kv/data/volward/db1/pgdata": '"read"',
-        "kv/metadata/volward/db1/pgdata": '"read"',
-        "secret/data/own/path": '"read"',
-        "secret/metadata/own/path": '"read"',
+        **dict.fromkeys((f"kv/{part}/volward/db1/pgdata{use}" for part in PARTS for use in USES), '"read"'),
+        **dict.fromkeys((f"secret/{part}/own/path{use}" for part in PARTS for use in USES), '"read"'),
         "transit/decrypt/volward": '"update"',
     }
     assert rules(rotate.text) == {
-        "kv/data/volward/db1/pgdata": '"create", "read", "update"',
-        "kv/metadata/volward/db1/pgdata": '"read", "update"',
+        **{f"kv/data/volward/db1/pgdata{use}": '"create", "read", "update"' for use in USES},
+        **{f"kv/metadata/volward/db1/pgdata{use}": '"read", "update"' for use in USES},
         "kv/config": '"read"',
-        "secret/data/own/path": '"create", "read", "update"',
-        "secret/metadata/own/path": '"read", "update"',
+        **{f"secret/data/own/path{use}": '"create", "read", "update"' for use in USES},
+        **{f"secret/metadata/own/path{use}": '"read", "update"' for use in USES},
         "secret/config": '"read"',
         "transit/encrypt/volward": '"update"',
         "transit/rewrap/volward": '"update"',

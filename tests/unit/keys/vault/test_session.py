@@ -42,6 +42,40 @@ def api(adapter: object) -> object:
     return adapter.get("/v1/x")  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("token", ["\ufefft1", "t 1", "t1\x7f", '"t1"\n2'])
+def test_what_can_be_no_token_is_a_no_and_not_a_bug(tmp_path: Path, token: str) -> None:
+    """It would end in a header of the request; the chain goes on with the next provider."""
+    with pytest.raises(KeyDeniedError, match="VAULT_TOKEN holds no token"):
+        x(session(Scripted(), given=token))
+    sink = tmp_path / "sink"
+    sink.write_text(token)
+    login = VaultLogin(VaultLoginMethod.TOKEN_FILE, file=sink)
+    with pytest.raises(KeyDeniedError, match="sink holds no token"):
+        x(session(Scripted(), login))
+
+
+@pytest.mark.parametrize("token", ["t\u00e9", "a\nb", ""])
+def test_a_login_that_answers_with_no_token(token: str) -> None:
+    script = Scripted().on(LOGIN, Answer(200, {"auth": {"client_token": token}}))
+    with pytest.raises(KeyDeniedError, match="the answer to the login has no token"):
+        x(session(script))
+
+
+@pytest.mark.parametrize(
+    ("method", "advice"),
+    [(VaultLoginMethod.CERT, "Look at `certificate`"), (VaultLoginMethod.JWT, "audience and expiry")],
+)
+def test_a_refused_login_is_told_by_its_method(tmp_path: Path, method: VaultLoginMethod, advice: str) -> None:
+    jwt = tmp_path / "jwt"
+    jwt.write_text("a.b.c")
+    login = VaultLogin(method, role="r", file=jwt)
+    script = Scripted().on(f"POST /v1/auth/{method}/login", Answer(400, {"errors": ["invalid"]}))
+    with pytest.raises(KeyDeniedError) as raised:
+        x(session(script, login))
+    assert advice in raised.value.resolution
+    assert "secret id" not in raised.value.resolution
+
+
 def test_one_login_serves_all_and_its_token_is_revoked() -> None:
     script = Scripted().on(LOGIN, TOKEN).on(READ, GOOD).on(REVOKE, Answer(204))
     one = session(script)

@@ -112,8 +112,8 @@ def test_the_files_of_this_host_are_enough(script: Scripted, engine: Engine, fil
     keys.read(ref, deadline_seconds=5.0).wipe()
     keys.read(keys.first_ref("pgdata"), deadline_seconds=5.0).wipe()
     assert keys.refs("other", deadline_seconds=5.0) == ()
-    assert keys.next_ref(ref).version == 2
-    assert "ciphertext" not in keys.next_ref(ref).details
+    assert keys.next_ref(ref, deadline_seconds=5.0).version == 2
+    assert "ciphertext" not in keys.next_ref(ref, deadline_seconds=5.0).details
 
 
 def test_a_key_that_is_not_derived_has_no_context(script: Scripted, engine: Engine, files: WrappedFiles) -> None:
@@ -264,7 +264,7 @@ def test_each_ref_goes_where_it_was_made(script: Scripted, engine: Engine, files
     ref = both.create(both.first_ref("pgdata"), adopt=False, deadline_seconds=5.0)
     assert both.refs("pgdata", deadline_seconds=5.0) == (ref,)
     assert both.present(ref, deadline_seconds=5.0)
-    assert both.next_ref(ref).details["keep"] == "transit"
+    assert both.next_ref(ref, deadline_seconds=5.0).details["keep"] == "transit"
     both.read(ref, deadline_seconds=5.0).wipe()
     assert both.rewrap(ref, deadline_seconds=5.0) == ref
     old = KeyRef(ProviderKind.VAULT, "volward/db1/pgdata", 1, {"keep": "kv", "mount": "kv"})

@@ -171,6 +171,12 @@ def test_redirects_elsewhere_are_not_followed(location: str) -> None:
         assert ask(address).status == 307
 
 
+def test_a_redirect_to_no_address_is_a_no() -> None:
+    server = listening(answering(307, b"", "Location: https://["))
+    with server as (address, _), pytest.raises(KeyDeniedError, match="an address that is none"):
+        ask(address)
+
+
 def test_the_redirect_of_a_standby_is_followed_over_tls_alone() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
