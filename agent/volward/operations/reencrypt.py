@@ -44,7 +44,7 @@ from volward.operations.rotate import Pass, rotate
 from volward.operations.watcher import Watcher
 from volward.os_errors import explained
 from volward.plan.device import present_device, refuse_other_identity
-from volward.plan.reencryption import LEAST_KEYS, plan_reencryption, plan_rest
+from volward.plan.reencryption import LEAST_KEYS, plan_reencryption, plan_rest, refuse_use
 from volward.plan.rotation import Wish
 from volward.secret import SecretBytes
 
@@ -96,9 +96,10 @@ def _planned(spec: VolumeSpec, seen: Observation, wanted: Wanted) -> tuple[Reenc
     """Plan a new one, the rest of one that was cut short, or the rest of one that somebody began without volward."""
     record = journal.unfinished_reencryption(spec.name)
     if record is not None:
-        return plan_rest(spec, provable_header(spec, seen), record.as_reencryption()), record
+        return plan_rest(spec, seen, provable_header(spec, seen), record.as_reencryption()), record
     if seen.header is not None and seen.header.reencrypting:
-        return plan_rest(spec, provable_header(spec, seen), Reencryption(old_digest="")), None
+        begun = Reencryption(old_digest="", online=wanted.online)
+        return plan_rest(spec, seen, provable_header(spec, seen), begun), None
     return plan_reencryption(spec, seen, online=wanted.online, typed=wanted.typed), None
 
 
@@ -186,6 +187,7 @@ class _Reencrypting:
 
     def _reencrypt(self, keys: "_Keys", wish: Reencryption) -> None:
         name, watcher = self._spec.name, self._watcher
+        refuse_use(self._spec, observe(self._spec), online=wish.online)
         on_progress: Callable[..., None] = lambda so_far: watcher.progress(name, so_far)  # noqa: E731
         if keys.header_now().reencrypting:
             reencrypt.resume(keys.node, keys.every()[0], on_progress=on_progress, stop=watcher.interrupted)

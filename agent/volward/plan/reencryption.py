@@ -7,7 +7,7 @@ re-encrypted, no other key opens the volume.
 
 from collections.abc import Iterator
 
-from volward.errors import BusyError, NoOpenerError
+from volward.errors import BusyError, DeviceBusyError, NoOpenerError
 from volward.keys import header_token
 from volward.keys.ages import TYPED
 from volward.model import (
@@ -24,6 +24,7 @@ from volward.model import (
     StoreKind,
     VolumeSpec,
 )
+from volward.plan.device import refuse_mapping
 from volward.plan.rotation import KEYSLOTS, is_plain_tpm2, settled_header
 
 LEAST_KEYS = 2
@@ -33,18 +34,13 @@ _RESUMED = "a re-encryption was cut short (journal)"
 def plan_reencryption(spec: VolumeSpec, seen: Observation, *, online: bool, typed: bool) -> ReencryptionPlan:
     """Return the steps of a new re-encryption; ``typed``: somebody is there to type the keys that people have.
 
-    Raises BusyError for one that is open (without ``online``), NoOpenerError when fewer than two keys would be at hand,
-    and what `settled_header` raises.
+    Raises NoOpenerError when fewer than two keys would be at hand, and what `settled_header` and `refuse_use` raise.
     """
     if spec.store is StoreKind.SCRATCH:
         return ReencryptionPlan(spec.name, (), "its volume key is new at each boot")
     header = settled_header(spec, seen)
+    refuse_use(spec, seen, online=online)
     is_open = seen.mapping.state is not MappingState.ABSENT
-    if is_open and not online:
-        raise BusyError(
-            f"{spec.name} is open, and its data are re-encrypted while it is closed.",
-            resolution=f"In a maintenance window: `volward close {spec.name}`. Or --online, while it is in use.",
-        )
     fates = {keyslot.number: _fate(header, keyslot.number, typed=typed) for keyslot in header.keyslots}
     carried = tuple(number for number, fate in fates.items() if fate is Fate.CARRIED)
     if len(carried) < LEAST_KEYS:
@@ -67,8 +63,36 @@ def plan_reencryption(spec: VolumeSpec, seen: Observation, *, online: bool, type
     return ReencryptionPlan(spec.name, steps, fates=shown, reencryption=reencryption)
 
 
-def plan_rest(spec: VolumeSpec, header: Header, reencryption: Reencryption) -> ReencryptionPlan:
-    """Return the steps that are left of one that was cut short."""
+def refuse_use(spec: VolumeSpec, seen: Observation, *, online: bool) -> None:
+    """Raise unless nothing writes through the old volume key while cryptsetup works, but the volume's own mapping.
+
+    Of a backing file cryptsetup cannot tell who uses it, and rewrites it below a mapping of another name. Raises
+    MappingError (SUSPENDED: reboot), DeviceBusyError, and BusyError for one that is open (without ``online``).
+    """
+    refuse_mapping(spec, seen)
+    is_open, device = seen.mapping.state is not MappingState.ABSENT, seen.device
+    own = seen.mapping.node.name if seen.mapping.node else ""
+    if device is not None:
+        # A loop device on a backing file does nothing by itself; what stands on it is named beside it.
+        others = [one for one in device.holders if not (spec.is_file and one.startswith("loop"))]
+        uses = [f"held by {one}" for one in others if one not in (own, f"{spec.mapping_name} ({own})")]
+        uses += [f"mounted at {path}" for path in device.mounted_at]
+        uses += ["in use as swap"] if device.swap else []
+        if uses:
+            raise DeviceBusyError(
+                f"{spec.device} ({device.node}) is {', '.join(uses)}, beside the mapping {spec.mapping_name}.",
+                resolution="Release it first: re-encrypted underneath, the data there would be destroyed "
+                "(`dmsetup ls --tree` shows the stack).",
+            )
+    if is_open and not online:
+        raise BusyError(
+            f"{spec.name} is open, and its data are re-encrypted while it is closed.",
+            resolution=f"In a maintenance window: `volward close {spec.name}`. Or --online, while it is in use.",
+        )
+
+
+def plan_rest(spec: VolumeSpec, seen: Observation, header: Header, reencryption: Reencryption) -> ReencryptionPlan:
+    """Return the steps that are left of one that was cut short. Raises what `refuse_use` raises, while data are."""
     there = {keyslot.number for keyslot in header.keyslots}
     if header.reencrypting:
         steps = _steps(reencryption, (), _RESUMED)
@@ -77,6 +101,8 @@ def plan_rest(spec: VolumeSpec, header: Header, reencryption: Reencryption) -> R
     else:
         has_tpm2 = any(is_plain_tpm2(token) for token in header.tokens)
         steps = () if has_tpm2 or not reencryption.enrol_tpm2 else (_enrolling(_RESUMED),)
+    if any(action.step is Step.REENCRYPT for action in steps):
+        refuse_use(spec, seen, online=reencryption.online)
     return ReencryptionPlan(spec.name, steps, reencryption=reencryption, resumes=True)
 
 

@@ -15,6 +15,7 @@ from tests.unit.operations.rotation_world import CREDENTIAL, FIRST_RECOVERY, REC
 
 from volward import journal
 from volward.errors import (
+    DeviceBusyError,
     InterruptedRunError,
     JournalError,
     KeyRejectedError,
@@ -102,7 +103,7 @@ def cryptsetup(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     machine.source(RECOVERY, FIRST_RECOVERY)
 
     def observe(spec: object, **_: object) -> Observation:
-        return replace(world.seen, mapping=CLOSED, mount=None)
+        return replace(world.seen, device=machine.device, mapping=CLOSED, mount=None)
 
     def demand(*_: object, **__: object) -> None:
         world.backups.append("demanded")
@@ -115,6 +116,19 @@ def cryptsetup(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setattr(header_backup, "demand", demand)
     monkeypatch.setattr(header_backup, "expire_others", lambda spec: world.backups.append("others expired"))
     return one
+
+
+def test_what_was_opened_by_hand_on_the_way_is_not_destroyed(
+    world: World, cryptsetup: Tool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave(self: object, number: object) -> None:
+        world.machine.device = replace(world.machine.device, holders=("by-hand (dm-7)",))
+
+    monkeypatch.setattr("volward.operations.reencrypt._Keys.leave", leave)
+    with pytest.raises(DeviceBusyError, match="by-hand"):
+        run()
+    assert cryptsetup.began == {}
+    assert not world.machine.present.reencrypting
 
 
 def outcomes(verb: str) -> list[str | None]:

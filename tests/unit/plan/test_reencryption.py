@@ -2,18 +2,32 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 from tests.unit import builders
-from tests.unit.builders import FRESH_HEADER, PERFECT, SPEC, keyslot
+from tests.unit.builders import DEVICE, FILE_SPEC, FRESH_HEADER, OPEN, PERFECT, SPEC, keyslot
 
-from volward.errors import BusyError, DamagedHeaderError, NoOpenerError
+from volward.errors import BusyError, DamagedHeaderError, DeviceBusyError, MappingError, NoOpenerError, VolwardError
 from volward.keys import header_token
 from volward.keys.header_token import HeaderToken
 from volward.keys.source import KeyRef
-from volward.model import Fate, Header, Observation, ProviderKind, Reencryption, Step, StoreKind, Token
-from volward.plan.reencryption import plan_reencryption, plan_rest
+from volward.model import (
+    Device,
+    Fate,
+    Header,
+    Mapping,
+    MappingState,
+    Observation,
+    ProviderKind,
+    Reencryption,
+    Step,
+    StoreKind,
+    Token,
+    VolumeSpec,
+)
+from volward.plan.reencryption import plan_reencryption, plan_rest, refuse_use
 
 CREDENTIAL, RECOVERY, TPM2, VAULT = (
     ProviderKind.CREDENTIAL,
@@ -122,6 +136,53 @@ def test_not_in_the_middle_of_another_one() -> None:
         fates(replace(USUAL, requirements=("online-reencrypt-v2",)))
 
 
+BY_HAND = ("loop0", "by-hand (dm-0)")
+OWN = ("loop0", "volward-pgdata (dm-0)")
+SUSPENDED = Mapping("volward-pgdata", MappingState.SUSPENDED, detail="It is suspended.")
+
+
+@pytest.mark.parametrize(
+    ("spec", "device", "mapping", "error", "words"),
+    [
+        (FILE_SPEC, replace(DEVICE, holders=BY_HAND), builders.CLOSED, DeviceBusyError, r"loop0, by-hand \(dm-0\)"),
+        (FILE_SPEC, replace(DEVICE, holders=(*OWN, "loop1", "by-hand (dm-1)")), OPEN, DeviceBusyError, "by-hand"),
+        (SPEC, replace(DEVICE, holders=("volward-pgdata (dm-0)", "by-hand (dm-1)")), OPEN, DeviceBusyError, "by-hand"),
+        (SPEC, replace(DEVICE, holders=("by-hand (dm-0)",)), OPEN, DeviceBusyError, "by-hand"),
+        (SPEC, replace(DEVICE, mounted_at=(Path("/mnt"),)), builders.CLOSED, DeviceBusyError, "mounted at /mnt"),
+        (FILE_SPEC, replace(DEVICE, swap=True), builders.CLOSED, DeviceBusyError, "in use as swap"),
+        (SPEC, DEVICE, SUSPENDED, MappingError, "Never `dmsetup resume` it: reboot"),
+    ],
+)
+@pytest.mark.parametrize("resumed", [False, True])
+def test_what_would_be_destroyed_underneath_is_refused(
+    *, spec: VolumeSpec, device: Device, mapping: Mapping, error: type[VolwardError], words: str, resumed: bool
+) -> None:
+    seen = replace(closed(USUAL), device=device, mapping=mapping)
+    with pytest.raises(error, match=words):
+        if resumed:
+            there = replace(USUAL, requirements=("online-reencrypt-v2",))
+            plan_rest(spec, seen, there, replace(WISH, online=True))
+        else:
+            plan_reencryption(spec, seen, online=True, typed=True)
+
+
+@pytest.mark.parametrize(
+    ("spec", "holders"),
+    [(SPEC, ()), (SPEC, ("dm-0",)), (SPEC, OWN[1:]), (FILE_SPEC, OWN), (FILE_SPEC, (*OWN, "loop1"))],
+)
+def test_its_own_mapping_is_nobody_else(spec: VolumeSpec, holders: tuple[str, ...]) -> None:
+    refuse_use(spec, replace(PERFECT, device=replace(DEVICE, holders=holders)), online=True)
+    refuse_use(spec, replace(PERFECT, device=None), online=True)
+
+
+def test_one_that_is_complete_may_be_open() -> None:
+    done = replace(USUAL, volume_key_digest="new")
+    assert plan_rest(SPEC, replace(PERFECT, header=done), done, WISH).actions == ()
+    begun = replace(USUAL, requirements=("online-reencrypt-v2",))
+    with pytest.raises(BusyError, match="pgdata is open"):
+        plan_rest(SPEC, replace(PERFECT, header=begun), begun, WISH)
+
+
 WISH = Reencryption("old", False, (2,), (0, 1), True)
 
 
@@ -137,7 +198,7 @@ WISH = Reencryption("old", False, (2,), (0, 1), True)
     ids=["not begun", "left", "in the middle", "the TPM is missing", "done"],
 )
 def test_what_is_left_of_one_that_was_cut(present: Header, steps: list[str]) -> None:
-    plan = plan_rest(SPEC, present, WISH)
+    plan = plan_rest(SPEC, closed(present), present, WISH)
     assert [action.name for action in plan.actions] == steps
     assert plan.resumes
     assert plan.reencryption == WISH
