@@ -12,6 +12,7 @@ from volward.keys.recovery import RecoverySource
 from volward.keys.source import KeyPurpose, KeySource, TokenOpener
 from volward.keys.tpm2 import Tpm2Opener
 from volward.keys.unusable import UnusableSource
+from volward.keys.vault import library
 from volward.model import ProviderKind, VaultPlace, VaultServer, VolumeSpec
 from volward.secret import SecretBytes
 
@@ -85,8 +86,8 @@ class Providers:
 
             return VaultSource(self.session(place.server), place, purpose=purpose)
         except ImportError as error:
-            return UnusableSource(ProviderKind.VAULT, _not_installed(error))
-        except KeyDeniedError as error:  # its CA or certificate cannot be read
+            return UnusableSource(ProviderKind.VAULT, library.missing(error))
+        except (KeyDeniedError, ToolMissingError) as error:  # its CA or certificate cannot be read; hvac is too old
             return UnusableSource(ProviderKind.VAULT, error)
 
     def escrow(self, server: VaultServer, specs: Sequence[VolumeSpec], *, deadline_seconds: float) -> "Escrow":
@@ -100,20 +101,16 @@ class Providers:
             engines = {spec.name: engine_of(spec.vault) for spec in specs}
             return Escrow(self.session(server), engines, deadline_seconds=deadline_seconds)
         except ImportError as error:
-            raise _not_installed(error) from error
+            raise library.missing(error) from error
 
     def session(self, server: VaultServer) -> "Session":
-        """Return the pass's session with a server. Raises UntrustedServerError; ImportError without hvac."""
+        """Return the pass's session with a server.
+
+        Raises UntrustedServerError, ToolMissingError for an hvac that is too old; ImportError without one.
+        """
         with self._lock:
             if server not in self._sessions:
                 from volward.keys.vault import opened
 
                 self._sessions[server] = opened.session(server, given_token=self._vault_token)
             return self._sessions[server]
-
-
-def _not_installed(error: ImportError) -> ToolMissingError:
-    return ToolMissingError(
-        f"Python's {error.name or 'hvac'}, with which volward talks to Vault, is not installed.",
-        resolution="Install it beside volward: apt install python3-hvac, or pip install 'volward[vault]'.",
-    )

@@ -14,6 +14,7 @@ from volward import lock
 from volward.errors import BusyError, KeyDeniedError, VolwardError
 from volward.host import listener
 from volward.keys.providers import Providers
+from volward.keys.vault import library
 from volward.logins import EARLY_SECONDS
 from volward.model import Observation, ProviderKind, StoreKind, VaultServer, VolumeSpec
 from volward.observe import observe
@@ -163,8 +164,9 @@ def _login(server: VaultServer, providers: Providers, alone: Sequence[VolumeSpec
     try:
         session = providers.session(server)
         session.token(deadline_seconds=deadline_seconds)
-    except ImportError:
-        return Check(HOST, what, bad, "its client is not installed", "apt install python3-hvac")
+    except ImportError as error:
+        missing = library.missing(error)
+        return Check(HOST, what, bad, missing.what, missing.resolution)
     except VolwardError as error:
         return Check(HOST, what, bad, error.what, error.resolution)
     try:

@@ -32,7 +32,8 @@ class LoginCredentials:
         if not _is_there(path):
             raise KeyDeniedError(
                 f"The credential {path} for Vault is not there.",
-                resolution=f"Deliver it: `systemd-creds encrypt --name={name} - {path}` seals what is typed.",
+                resolution=f"Deliver it: `mkdir -p -m 0700 {path.parent}`, then `systemd-creds encrypt --name={name} - "
+                f"{path}` seals what is typed until Ctrl-D.",
             )
         with creds.decrypt(name, path) as secret:
             return _stripped(secret, path)

@@ -154,7 +154,9 @@ def _approle(server: VaultServer, host: str) -> Iterator[str]:
         "# A secret id for the host, wrapped: the token works once, so a copy that somebody else used is noticed.",
         f"vault write -wrap-ttl=30m -field=wrapping_token -force auth/{mount}/role/{role}/secret-id",
         "",
-        "# On the host, within these 30 minutes, with `wrapped = true` in [vault.login]: seal it, and let volward",
-        "# unwrap it (any command that needs a key does; what was in it is sealed for the boots to come).",
-        f"systemd-creds encrypt --name={credential} - /etc/credstore.encrypted/{credential}",
+        "# Not here but on the host, within these 30 minutes, with `wrapped = true` in [vault.login]: seal the token",
+        "# (paste it, Enter, Ctrl-D), and have volward unwrap it. What was in it is sealed for the boots to come.",
+        "#   mkdir -p -m 0700 /etc/credstore.encrypted",
+        f"#   systemd-creds encrypt --name={credential} - /etc/credstore.encrypted/{credential}",
+        "#   volward preflight    # or volward apply, for volumes that are new",
     )

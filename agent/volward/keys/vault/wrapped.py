@@ -73,7 +73,8 @@ def _refuse(question: Question, answer: Answer, login: VaultLogin) -> None:
         raise KeyDeniedError(
             f"The wrapping token in {login.credential} was used already or has expired.",
             resolution="If nobody of you used it, somebody else has the secret id: look into Vault's audit log and "
-            "revoke it. Then deliver a new wrapped secret id.",
+            "revoke it. Then deliver a new wrapped secret id, and have it unwrapped before it expires (30 minutes, if "
+            "it was made as `volward vault policy` says).",
         )
     if not answer.is_good:
         raise classify.refusal(question, answer)

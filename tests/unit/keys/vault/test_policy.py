@@ -67,7 +67,7 @@ def test_the_script_for_approle() -> None:
     assert "secret_id_bound_cidrs=$host_cidr" in text
     assert "vault write -wrap-ttl=30m" in text
     assert "auth/approle/role/volward " in text
-    assert "systemd-creds encrypt --name=volward-vault - /etc/credstore.encrypted/volward-vault" in text
+    assert "#   systemd-creds encrypt --name=volward-vault - /etc/credstore.encrypted/volward-vault" in text
 
 
 def test_other_ways_to_log_in_have_no_role() -> None:
