@@ -21,7 +21,7 @@ def park_token(action: Action, work: Work) -> None:
     del action
     node = resolved(work).node
     existing_key(node, work)
-    for token in _plain(read_header(node), work):
+    for token in _plain(read_header(node)):
         if set(token.keyslots) <= _old(work):
             cryptsetup.import_token(node, header_token.park(token), number=token.number, replace=True)
 
@@ -34,7 +34,9 @@ def reenrol_tpm2(action: Action, work: Work) -> None:
     existing, _ = existing_key(node, work)
     try:
         if not _fresh(read_header(node), work):
-            work.announce(AnnouncedKeyslot(free_keyslot(read_header(node), work), *cryptenroll.KEYSLOT_COST))
+            own = AnnouncedKeyslot(free_keyslot(read_header(node), work), *cryptenroll.KEYSLOT_COST)
+            work.announce(own)
+            work.announced += (own,)
             work.remarks += opener.enrol(node, existing.key)
         if not any(opener.test(node, token) for token in _fresh(read_header(node), work)):
             raise KeyRejectedError(
@@ -62,12 +64,13 @@ def _unpark(node: Path) -> None:
 
 
 def _fresh(present: Header, work: Work) -> tuple[Token, ...]:
-    return tuple(token for token in _plain(present, work) if not set(token.keyslots) & _old(work))
+    """Return the tokens of the keyslots that this rotation announced; the owner may have others of this TPM."""
+    mine = set(present.filled(work.announced)) - _old(work)
+    return tuple(token for token in _plain(present) if set(token.keyslots) <= mine)
 
 
-def _plain(present: Header, work: Work) -> tuple[Token, ...]:
-    kind = work.providers.opener(work.spec).token_type
-    return tuple(token for token in present.tokens if token.type == kind and token.keyslots)
+def _plain(present: Header) -> tuple[Token, ...]:
+    return tuple(token for token in present.tokens if token.is_plain_tpm2 and token.keyslots)
 
 
 def _old(work: Work) -> set[int]:

@@ -221,6 +221,8 @@ def _refuse_others(present: Header, number: int, work: Work) -> None:
     tokens = [token for token in present.tokens if number in token.keyslots]
     dated = [content for token, content in header_token.all_of(present) if number in token.keyslots]
     later = any((content.created or 0) > rotation.begun_at for content in dated)
+    if rotation.provider is ProviderKind.TPM2:  # it has no date; one that is not parked was enrolled in a freed place
+        later = any(token.type != header_token.PARKED for token in tokens)
     if number in rotation.old and len(tokens) == 1 and tokens[0].opened_by == rotation.provider and not later:
         return
     if number in rotation.revoked and len(tokens) == len(dated) == 1 and dated[0].retired is not None:
@@ -261,12 +263,17 @@ def _kill(node: Path, number: int, proof: KeyslotProof) -> None:
 
 
 def _is_successor(node: Path, present: Header, number: int, kind: ProviderKind, work: Work) -> bool:
-    """Whether the keyslot is the rotation's own: by its token, by the key in the store, or by what was announced."""
+    """Whether the keyslot is the rotation's own: announced by it, and described by its token or opened by its key."""
+    if number not in present.filled(work.announced):
+        return False
     tokens = [token for token in present.tokens if number in token.keyslots]
-    if tokens:
+    if kind is ProviderKind.TPM2:
+        return all(token.is_plain_tpm2 for token in tokens)
+    if kind in TYPED:
         return all(token.opened_by == kind for token in tokens)
-    if kind in TYPED or kind is ProviderKind.TPM2:
-        return number in present.orphans(work.announced)
+    if tokens:
+        described = [content.ref for token, content in header_token.all_of(present) if token in tokens]
+        return described == [successor_ref(work)] * len(tokens)
     try:
         held = _successor(kind, work)
     except KeyDeniedError:

@@ -76,6 +76,11 @@ class Token:
         return "tpm2" if self.type in ("systemd-tpm2", "volward-parked") else self.provider
 
     @property
+    def is_plain_tpm2(self) -> bool:
+        """A TPM token as volward enrols it: no PIN, no policy of systemd-pcrlock(8)."""
+        return self.type == "systemd-tpm2" and not any(self.fields.get(name) for name in ("tpm2-pin", "tpm2_pcrlock"))
+
+    @property
     def confirmed_recovery(self) -> bool:
         """The keyslot's recovery key is with its owner (shown and typed back, or handed to an escrow)."""
         own = self.fields.get("volward")
@@ -118,11 +123,12 @@ class Header:
         """Return the first token of that type which names the keyslot."""
         return next((t for t in self.tokens if t.type == kind and keyslot in t.keyslots), None)
 
+    def filled(self, announced: Iterable[AnnouncedKeyslot]) -> tuple[int, ...]:
+        """Return the keyslots that are there as they were announced."""
+        wanted = tuple(announced)
+        return tuple(keyslot.number for keyslot in self.keyslots if any(one.became(keyslot) for one in wanted))
+
     def orphans(self, announced: Iterable[AnnouncedKeyslot]) -> tuple[int, ...]:
         """Return the keyslots that an unfinished enrolment left without a token: nobody has their key."""
         described = {number for token in self.tokens for number in token.keyslots}
-        return tuple(
-            keyslot.number
-            for keyslot in self.keyslots
-            if keyslot.number not in described and any(one.became(keyslot) for one in announced)
-        )
+        return tuple(number for number in self.filled(announced) if number not in described)

@@ -5,7 +5,7 @@ takes the same way once more. A key that a person holds is the exception: only i
 whose key was never confirmed is removed, and another key is made.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from volward.errors import NoWayBackError
 from volward.keys import header_token
@@ -34,7 +34,7 @@ def steps_of(rotation: Rotation, reason: str) -> tuple[Action, ...]:
     return (*actions, *_ending(rotation))
 
 
-def steps_left(rotation: Rotation, header: Header, announced: Iterable[AnnouncedKeyslot]) -> tuple[Action, ...]:
+def steps_left(rotation: Rotation, header: Header, announced: Sequence[AnnouncedKeyslot]) -> tuple[Action, ...]:
     """Return the steps of a rotation that was cut; ``announced`` are the keyslots that it was about to fill."""
     kind = rotation.provider
     if kind is None:
@@ -48,7 +48,7 @@ def steps_left(rotation: Rotation, header: Header, announced: Iterable[Announced
         actions.append(Action(Step.REENROL_TPM2, "enrol the TPM anew", _RESUMED, provider=kind))
     elif kind in TYPED:
         actions += [_orphan(number) for number in orphans]
-        if not successors(rotation, header):
+        if not successors(rotation, header, announced):
             actions += [*_making(kind, _RESUMED), _describing(kind)]
     else:
         actions += [*_making(kind, _RESUMED), _describing(kind)]
@@ -60,7 +60,7 @@ def steps_back(
     rotation: Rotation,
     header: Header,
     *,
-    announced: Iterable[AnnouncedKeyslot],
+    announced: Sequence[AnnouncedKeyslot],
     begun: Iterable[str],
     operation: str,
 ) -> tuple[Action, ...]:
@@ -84,19 +84,21 @@ def steps_back(
             Step.DROP_SUCCESSOR, f"remove keyslot {number}, which the rotation made", why,
             destructive=True, provider=kind, keyslot=number,
         )
-        for number in dict.fromkeys((*successors(rotation, header), *_unfinished(rotation, header, announced)))
+        for number in dict.fromkeys((*successors(rotation, header, announced), *_unfinished(rotation, header, announced)))
     ]  # fmt: skip
     if any(token.type == header_token.PARKED for token in header.tokens):
         actions.append(Action(Step.UNPARK_TOKEN, "put the TPM's token back", why, provider=kind))
     return tuple(actions)
 
 
-def successors(rotation: Rotation, header: Header) -> tuple[int, ...]:
-    """Return the keyslots of the new key, as the tokens tell."""
+def successors(rotation: Rotation, header: Header, announced: Sequence[AnnouncedKeyslot]) -> tuple[int, ...]:
+    """Return the keyslots of the new key: announced by the rotation, and described by a token of the kind it makes.
+
+    A token alone proves nothing: its owner may have enrolled another key of that provider since.
+    """
     kind = rotation.provider
-    there = {keyslot.number for keyslot in header.keyslots} - set(rotation.old)
     if kind is ProviderKind.TPM2:
-        found = [token.keyslots for token in header.tokens if token.type == "systemd-tpm2"]
+        found = [token.keyslots for token in header.tokens if token.is_plain_tpm2]
     else:
         found = [
             content.keyslots
@@ -105,10 +107,11 @@ def successors(rotation: Rotation, header: Header) -> tuple[int, ...]:
             and content.retired is None
             and (kind in TYPED or (content.ref.name, content.ref.version) == _successor(rotation))
         ]
-    return tuple(sorted({number for keyslots in found for number in keyslots} & there))
+    mine = set(header.filled(announced)) - set(rotation.old)
+    return tuple(sorted({number for keyslots in found for number in keyslots} & mine))
 
 
-def _unfinished(rotation: Rotation, header: Header, announced: Iterable[AnnouncedKeyslot]) -> tuple[int, ...]:
+def _unfinished(rotation: Rotation, header: Header, announced: Sequence[AnnouncedKeyslot]) -> tuple[int, ...]:
     """Return the keyslot that was written and not described; of a stored key only the store can tell whose it is."""
     return tuple(number for number in header.orphans(announced) if number not in rotation.old)
 

@@ -256,7 +256,10 @@ STORED = Rotation(CREDENTIAL, old=(0,), successor_name="volward.credential", suc
 TYPED = Rotation(RECOVERY, old=(1,))
 OF_TPM = Rotation(TPM2, old=(1,), at_once=True)
 ORPHAN = replace(keyslot(2), kdf_hash="sha512")
-ANNOUNCED = AnnouncedKeyslot(2, "pbkdf2", 1000, kdf_hash="sha512")
+ANNOUNCED = (
+    AnnouncedKeyslot(2, "pbkdf2", 1000, kdf_hash="sha512"),
+    AnnouncedKeyslot(2, "pbkdf2", 1000),  # as with_tokens makes them
+)
 
 
 def with_orphan(*tokens: Token) -> Header:
@@ -265,7 +268,7 @@ def with_orphan(*tokens: Token) -> Header:
 
 
 def left(rotation: Rotation, header: Header) -> list[str]:
-    return [action.name for action in steps_left(rotation, header, (ANNOUNCED,))]
+    return [action.name for action in steps_left(rotation, header, ANNOUNCED)]
 
 
 def test_a_stored_key_takes_the_same_way_again() -> None:
@@ -287,7 +290,7 @@ def test_the_tpm_is_enrolled_where_it_was_not() -> None:
 
 
 def back(rotation: Rotation, header: Header, *begun: str) -> list[str]:
-    steps = steps_back(rotation, header, announced=(ANNOUNCED,), begun=begun, operation="rotate-pgdata-1")
+    steps = steps_back(rotation, header, announced=ANNOUNCED, begun=begun, operation="rotate-pgdata-1")
     return [action.name for action in steps]
 
 
@@ -312,6 +315,28 @@ def test_there_is_no_way_back_once_the_old_keyslot_began_to_go() -> None:
 
 def test_whose_the_new_keyslot_is() -> None:
     others = (own(CREDENTIAL, 3, version=3), own(CREDENTIAL, 4, version=2, retired=1), own(RECOVERY, 5))
-    assert successors(STORED, with_tokens(FRESH, own(CREDENTIAL, 2, version=2), *others)) == (2,)
-    assert successors(TYPED, with_tokens(FRESH, own(RECOVERY, 1), *others)) == (5,)
-    assert successors(STORED, replace(FRESH_HEADER, tokens=(own(CREDENTIAL, 9, version=2),))) == ()
+    every = tuple(AnnouncedKeyslot(number, "pbkdf2", 1000) for number in range(32))
+    assert successors(STORED, with_tokens(FRESH, own(CREDENTIAL, 2, version=2), *others), every) == (2,)
+    assert successors(TYPED, with_tokens(FRESH, own(RECOVERY, 1), *others), every) == (5,)
+    assert successors(STORED, replace(FRESH_HEADER, tokens=(own(CREDENTIAL, 9, version=2),)), every) == ()
+
+
+def test_a_key_that_its_owner_enrolled_since_is_not_the_rotations() -> None:
+    """The same provider, another keyslot than the announced one, or another cost in the same place."""
+    since = with_tokens(FRESH, own(RECOVERY, 1), own(RECOVERY, 3))
+    assert successors(TYPED, since, ANNOUNCED) == ()
+    assert left(TYPED, since)[0] == "create-successor:recovery"
+    assert back(TYPED, since) == ["reinstate-keyslot:1"]
+    costly = with_tokens(FRESH, own(RECOVERY, 1), own(RECOVERY, 2))
+    costly = replace(costly, keyslots=tuple(replace(one, iterations=4000) for one in costly.keyslots))
+    assert successors(TYPED, costly, ANNOUNCED) == ()
+
+
+@pytest.mark.parametrize("policy", ["tpm2-pin", "tpm2_pcrlock"])
+def test_a_tpm_keyslot_with_a_policy_of_its_owners_is_not_the_rotations(policy: str) -> None:
+    parked = as_token(header_token.park(replace(tpm(1), keyslots=(1,))), 1)
+    for number in (2, 3):  # in the announced place as well: systemd-cryptenroll takes the lowest that is free
+        since = with_tokens(FRESH, parked, tpm(number, **{policy: True}))
+        assert successors(OF_TPM, since, ANNOUNCED) == ()
+        assert back(OF_TPM, since) == ["reinstate-keyslot:1", "unpark-token:tpm2"]
+    assert successors(OF_TPM, with_tokens(FRESH, parked, tpm(3)), ANNOUNCED) == (), "plain, and not announced"
