@@ -108,5 +108,5 @@ def test_with_a_ca_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_hvac_that_is_too_old_is_said_and_the_chain_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata, "version", lambda name: "0.11.2")
-        with Providers() as providers, pytest.raises(ToolMissingError, match=r"hvac is 0\.11\.2 here, .* needs 2\.3"):
+    with Providers() as providers, pytest.raises(ToolMissingError, match=r"hvac is 0\.11\.2 here, .* needs 2\.3"):
         providers.source(ProviderKind.VAULT, PLACED).read(KeyRef(ProviderKind.VAULT, "a", 1), deadline_seconds=1.0)
