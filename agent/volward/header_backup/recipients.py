@@ -43,18 +43,32 @@ class SealingKeys:
     failures: tuple[str, ...]
 
     @classmethod
-    def of(cls, spec: VolumeSpec, providers: Providers, *, deadline_seconds: float) -> Self:
-        """Make or adopt the key in every store that answers; a store that does not is a failure, not an error."""
-        keys: list[tuple[KeyRef, SecretBytes]] = []
-        failures: list[str] = []
+    def of(
+        cls, spec: VolumeSpec, providers: Providers, *, deadline_seconds: float, known: Iterable[KeyRef] = ()
+    ) -> Self:
+        """Read the key in every store that answers; a store that does not is a failure, not an error.
+
+        The first key of ``known`` that a store still gives (it opened a backup a moment ago, or should) stands for that
+        store: a host that was installed anew, whose configuration names another place, or that may read alone, has
+        those and can make no other. A key is made only where there is none.
+        """
+        keys: dict[ProviderKind, tuple[KeyRef, SecretBytes]] = {}
+        failures: dict[ProviderKind, str] = {}
+        for ref in known:
+            if ref.provider not in (*_YIELD_NO_BYTES_ALONE, *keys, *failures):
+                try:
+                    keys[ref.provider] = ref, _read(ref, spec, providers, deadline_seconds)
+                except ProviderUnavailableError as error:  # waited for once is enough
+                    failures[ref.provider] = error.what
+                except VolwardError:
+                    continue
         for source in sources(spec, providers, interactive=False):
-            try:
-                first = source.first_ref(f"{spec.name}.header")
-                ref = source.create(first, adopt=True, deadline_seconds=deadline_seconds)
-                keys.append((ref, source.read(ref, deadline_seconds=deadline_seconds)))
-            except VolwardError as error:
-                failures.append(f"{source.provider}: {error.what}")
-        return cls(tuple(keys), tuple(failures))
+            if source.provider not in (*keys, *failures):
+                try:
+                    keys[source.provider] = _own(source, spec, deadline_seconds)
+                except VolwardError as error:
+                    failures[source.provider] = error.what
+        return cls(tuple(keys.values()), tuple(f"{provider}: {what}" for provider, what in failures.items()))
 
     def seal_for(self, data_key: SecretBytes, recovery: Iterable[KeyRef], *, luks_uuid: str) -> tuple[Recipient, ...]:
         """Seal the data key for every one of them and for recovery keys. Raises ProviderUnavailableError for nobody."""
@@ -105,6 +119,14 @@ def unsealed(
         if recovery_key is None
         else "Is this the recovery key of that time? Without `--recovery` the key providers are asked.",
     )
+
+
+def _own(source: KeySource, spec: VolumeSpec, deadline_seconds: float) -> tuple[KeyRef, SecretBytes]:
+    """Return the store's key for the volume's backups; with one that is there, its store may be read-only."""
+    name = f"{spec.name}.header"
+    there = source.refs(name, deadline_seconds=deadline_seconds)
+    ref = there[0] if there else source.create(source.first_ref(name), adopt=True, deadline_seconds=deadline_seconds)
+    return ref, source.read(ref, deadline_seconds=deadline_seconds)
 
 
 def _read(ref: KeyRef, spec: VolumeSpec, providers: Providers, deadline_seconds: float) -> SecretBytes:

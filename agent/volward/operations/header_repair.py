@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from volward import audit, journal, lock
 from volward.errors import DamagedHeaderError, VerificationError, VolwardError
+from volward.header_backup import files
 from volward.header_backup.recipients import SealingKeys
 from volward.host import cryptsetup, header
 from volward.keys.providers import Providers
@@ -81,7 +82,8 @@ def _run(
     kept = ""
     if record is None or KEEP not in record.steps_done:
         operation.begin_step(KEEP)
-        with SealingKeys.of(spec, providers, deadline_seconds=deadline_seconds) as keys:
+        known = [one.ref for _, facts in files.backups(spec.header_backups, spec.name) for one in facts.recipients]
+        with SealingKeys.of(spec, providers, deadline_seconds=deadline_seconds, known=known) as keys:
             kept = keep(spec, device, keys, length=present.area_bytes, luks_uuid=present.uuid)
         operation.end_step(KEEP)
     operation.begin_step(WRITE)

@@ -19,6 +19,7 @@ from volward.header_backup.recipients import SealingKeys
 from volward.header_backup.scratch import Scratch
 from volward.host import cryptsetup, header, header_area, superblock
 from volward.keys.providers import Providers
+from volward.keys.source import KeyRef
 from volward.operations.header_backup import resolve
 from volward.operations.header_keep import keep, sync
 from volward.operations.header_target import CHECK, KEEP, WRITE, Wanted, look
@@ -83,7 +84,7 @@ class _Restore:
         key, keyslot = fitting_key(stack, one, self._spec, self._providers, typed, deadline_seconds=self._deadline)
         self._prove_data(one, key, keyslot)
         operation, done = self._journal()
-        kept = self._step(operation, KEEP, done, lambda: self._keep(area, stack))
+        kept = self._step(operation, KEEP, done, lambda: self._keep(area, stack, opener.ref))
         self._step(operation, WRITE, (), lambda: self._write(one, area))
         self._step(operation, CHECK, (), lambda: self._check(area, key, keyslot))
         operation.end("done")
@@ -120,9 +121,11 @@ class _Restore:
         operation.end_step(name)
         return said
 
-    def _keep(self, area: bytes, stack: ExitStack) -> str:
-        """Save what is there, whatever it is: nothing that a restore overwrites is lost."""
-        keys = stack.enter_context(SealingKeys.of(self._spec, self._providers, deadline_seconds=self._deadline))
+    def _keep(self, area: bytes, stack: ExitStack, opener: KeyRef) -> str:
+        """Save what is there, whatever it is: nothing that a restore overwrites is lost; ``opener`` opens it too."""
+        keys = stack.enter_context(
+            SealingKeys.of(self._spec, self._providers, deadline_seconds=self._deadline, known=[opener])
+        )
         pairs = [one.ref for one in self._wanted.facts.recipients if one.is_recovery]
         uuid = self._wanted.facts.luks_uuid
         return keep(self._spec, self._wanted.device, keys, pairs, length=len(area), luks_uuid=uuid)

@@ -15,6 +15,7 @@ from tests.unit.apply.machine import Source
 from tests.unit.builders import FILE_SPEC, UUID
 
 from volward import audit, journal, lock, pins
+from volward.errors import KeyDeniedError
 from volward.header_backup import scratch
 from volward.host import block, cryptsetup, header, header_area, run
 from volward.host.cryptsetup import Argon2id, Pbkdf2
@@ -126,6 +127,21 @@ class BackupHost:
                     cryptsetup.kill_slot(self.node, keyslot=number, proof=cryptsetup.KeyslotProof(other, key))
                 return
         raise AssertionError("no other key")
+
+    def refuse_to_create(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have the store say no to a new key, as Vault does with the unlock policy alone."""
+
+        def denied(ref: KeyRef, *, adopt: bool, deadline_seconds: float) -> KeyRef:
+            raise KeyDeniedError("403.", resolution="Add the policy.")
+
+        monkeypatch.setattr(self.store(ProviderKind.CREDENTIAL), "create", denied)
+
+    def move_store(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have the configuration name another place than the keys are at; they are read by their refs all the same."""
+        store = self.store(ProviderKind.CREDENTIAL)
+        monkeypatch.setattr(store, "first_ref", lambda name: KeyRef(ProviderKind.CREDENTIAL, f"elsewhere.{name}", 1))
+        monkeypatch.setattr(store, "refs", lambda name, *, deadline_seconds: ())
+        self.refuse_to_create(monkeypatch)
 
     def wreck(self, *, primary: bool = True, secondary: bool = True) -> None:
         """Overwrite copies of the header."""

@@ -142,11 +142,27 @@ def test_a_header_that_lost_its_tokens_is_proven_by_what_the_store_has(volume: B
 
 
 def test_a_store_that_cannot_list_its_keys(volume: BackupHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    def down(*arguments: object, **more: object) -> None:
-        raise DOWN
+    refs = volume.store(CREDENTIAL).refs
+
+    def down(name: str, *, deadline_seconds: float) -> tuple[KeyRef, ...]:
+        if name == "pgdata":
+            raise DOWN
+        return refs(name, deadline_seconds=deadline_seconds)
 
     monkeypatch.setattr(volume.store(CREDENTIAL), "refs", down)
     assert not volume.backup().existed
+
+
+def test_the_key_for_backups_is_read_where_it_is_and_made_only_where_it_is_not(
+    volume: BackupHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that may read alone, or was installed anew, makes no key and needs none made."""
+    first = volume.backup()
+    volume.refuse_to_create(monkeypatch)
+    cryptsetup.import_token(volume.node, '{"type": "other", "keyslots": []}', number=None)
+    second = volume.backup()
+    assert not second.existed
+    assert [one.ref for one in second.facts.recipients] == [one.ref for one in first.facts.recipients]
 
 
 def test_an_unlocking_key_that_cannot_be_read_is_no_proof(volume: BackupHost, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,6 +129,46 @@ def test_by_the_recovery_key_alone(volume: BackupHost) -> None:
     assert stored.facts is not None and [one.ref.provider for one in stored.facts.recipients] == ["recovery"]
 
 
+@pytest.mark.parametrize("moved", [True, False])
+def test_whoever_opened_the_backup_gets_what_is_kept(
+    volume: BackupHost, monkeypatch: pytest.MonkeyPatch, moved: bool
+) -> None:
+    """Reinstalled, moved in Vault, or with the policy to read alone: no new key is needed to keep what is there."""
+    whole = area(volume)
+    volume.backup()
+    volume.wreck()
+    wrecked = area(volume)
+    if moved:
+        volume.move_store(monkeypatch)
+    else:
+        volume.refuse_to_create(monkeypatch)
+    restored(volume)
+    assert area(volume) == whole
+    assert kept(volume)[1] == wrecked
+
+
+def test_a_provider_that_the_configuration_does_not_list_any_more(volume: BackupHost) -> None:
+    volume.backup()
+    volume.wreck()
+    volume.spec = replace(volume.spec, providers=(ProviderKind.PROMPT,))
+    typed = volume.store(ProviderKind.PROMPT)
+    store = volume.store(CREDENTIAL)
+    typed.keys[typed.first_ref("pgdata")] = store.keys[store.first_ref("pgdata")]
+    restored(volume)
+    assert [one.ref.provider for one in sealing.read_facts(kept(volume)[0]).recipients] == [CREDENTIAL]
+
+
+def test_a_repair_keeps_what_is_there_for_whoever_opens_the_backups(
+    volume: BackupHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume.backup()
+    volume.wreck(primary=False)
+    before = area(volume)
+    volume.move_store(monkeypatch)
+    assert repair(volume.spec, deadline_seconds=1) is not None
+    assert kept(volume)[1] == before
+
+
 def test_a_recovery_key_that_opens_the_file_and_no_keyslot(volume: BackupHost, monkeypatch: pytest.MonkeyPatch) -> None:
     volume.enrol_recovery().wipe()
     path = volume.backup().path
