@@ -20,7 +20,7 @@ from volward.apply.keys import (
     typed_kdf,
 )
 from volward.apply.work import HeldKey, Work
-from volward.errors import BugError, KeyDeniedError, KeyExistsError, KeyRejectedError, VerificationError
+from volward.errors import BugError, KeyExistsError, KeyRejectedError, VerificationError
 from volward.host import cryptsetup
 from volward.host.cryptsetup import KeyslotProof, Pbkdf2
 from volward.keys import header_token, recovery, recovery_pair
@@ -274,11 +274,10 @@ def _is_successor(node: Path, present: Header, number: int, kind: ProviderKind, 
     if tokens:
         described = [content.ref for token, content in header_token.all_of(present) if token in tokens]
         return described == [successor_ref(work)] * len(tokens)
-    try:
-        held = _successor(kind, work)
-    except KeyDeniedError:
+    source = work.providers.source(kind, work.spec)
+    if work.successor is None and not source.present(successor_ref(work), deadline_seconds=work.deadline_seconds):
         return False  # it was never created, so that no keyslot has it
-    return keyslot_of(node, present, held.key) == number
+    return keyslot_of(node, present, _successor(kind, work).key) == number
 
 
 def _number(action: Action) -> int:

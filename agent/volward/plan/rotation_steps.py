@@ -75,6 +75,7 @@ def steps_back(
             resolution=f"`volward resume {operation}` ends it; the new key opens the volume.",
         )
     why = "the rotation is given up"
+    made = (*successors(rotation, header, announced), *_unfinished(rotation, header, announced))
     actions = [
         Action(Step.REINSTATE_KEYSLOT, f"make keyslot {number} current again", why, provider=kind, keyslot=number)
         for number in rotation.old
@@ -84,7 +85,7 @@ def steps_back(
             Step.DROP_SUCCESSOR, f"remove keyslot {number}, which the rotation made", why,
             destructive=True, provider=kind, keyslot=number,
         )
-        for number in dict.fromkeys((*successors(rotation, header, announced), *_unfinished(rotation, header, announced)))
+        for number in dict.fromkeys(made)
     ]  # fmt: skip
     if any(token.type == header_token.PARKED for token in header.tokens):
         actions.append(Action(Step.UNPARK_TOKEN, "put the TPM's token back", why, provider=kind))

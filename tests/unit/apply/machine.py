@@ -75,7 +75,7 @@ class Source:
         return tuple(replace(first, version=version) for version in versions)
 
     def present(self, ref: KeyRef, *, deadline_seconds: float) -> bool:
-        return self.key is not None
+        return self.key is not None if ref.version == 1 else ref.version in self.later
 
     def create(self, ref: KeyRef, *, adopt: bool, deadline_seconds: float) -> KeyRef:
         self.adopted.append(adopt)

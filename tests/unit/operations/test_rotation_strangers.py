@@ -5,14 +5,19 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
-from tests.unit.operations.rotation_world import RECOVERY, TPM2, World, error_of
+from tests.unit.operations import rotation_world
+from tests.unit.operations.rotation_world import CREDENTIAL, RECOVERY, TPM2, World, error_of
 
 from volward import journal
-from volward.errors import NoWayBackError, VerificationError
+from volward.errors import KeyDeniedError, NoWayBackError, VerificationError
 from volward.host.cryptsetup import Argon2id, Pbkdf2
 from volward.keys import header_token
 from volward.keys.header_token import HeaderToken
+from volward.keys.source import KeyRef
 from volward.model import ProviderKind, Token
+from volward.secret import SecretBytes
+
+world = rotation_world.world
 
 
 def enrol_tpm(world: World, policy: str) -> int:
@@ -91,3 +96,35 @@ def test_a_recovery_key_that_was_enrolled_since(tmp_path: Path, ending: str) -> 
         assert there(world, number, b"enrolled since")
         tried += 1
     assert tried > 10
+
+
+def test_a_stored_key_that_is_denied_is_not_one_that_was_never_created(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the store can say that it is not there: a keyslot that would stay for ever is not forgotten."""
+    store = world.machine.sources[CREDENTIAL]
+    world.rotate(CREDENTIAL, cut=16)
+    (number,) = set(world.machine.slots) - {0, 1, 2}
+    read = store.read
+
+    def denied(ref: KeyRef, *, deadline_seconds: float) -> SecretBytes:
+        if ref.version == 2:
+            raise KeyDeniedError("Permission denied.", resolution="Look.")
+        return read(ref, deadline_seconds=deadline_seconds)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(store, "read", denied)
+        with pytest.raises(KeyDeniedError):
+            world.abort()
+    assert number in world.machine.slots
+    assert journal.unfinished("pgdata")
+    world.abort()
+    assert sorted(world.machine.slots) == [0, 1, 2]
+
+
+def test_a_stored_key_that_was_never_created_has_no_keyslot(world: World) -> None:
+    world.rotate(CREDENTIAL, cut=16)
+    (number,) = set(world.machine.slots) - {0, 1, 2}
+    world.machine.sources[CREDENTIAL].later.clear()
+    world.abort()
+    assert number in world.machine.slots, "it may be anybody's"
