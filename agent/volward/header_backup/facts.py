@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from volward.errors import HeaderBackupError
-from volward.keys import header_token
+from volward.keys import header_token, recovery_pair
 from volward.keys.source import KeyRef
 from volward.model import DeviceClass, Header, Identity, ProviderKind
 
@@ -73,9 +73,24 @@ class Facts:
         same = (self.luks_uuid, self.sequence) == (header.uuid, header.sequence)
         return same and not set(header.checksums).isdisjoint(self.checksums)
 
-    def has_key(self, fingerprint: str) -> bool:
-        """Whether a keyslot in the backup is opened by the key of that fingerprint."""
-        return any(slot.fingerprint == fingerprint for slot in self.keyslots)
+    @property
+    def marks(self) -> frozenset[str]:
+        """Return the marks of the keys that open a keyslot in the backup, or the file itself; see mark_of."""
+        pairs = {one.ref.details.get(recovery_pair.PUBLIC, "") for one in self.recipients if one.is_recovery}
+        return frozenset({slot.fingerprint for slot in self.keyslots} | pairs) - {""}
+
+    def has_key(self, mark: str) -> bool:
+        """Whether the key of that mark opens a keyslot in the backup, or the file itself."""
+        return mark in self.marks
+
+
+def mark_of(content: header_token.HeaderToken) -> str:
+    """Return by what a token's key is known in a backup: its fingerprint, or the public half of its pair; "" if none.
+
+    A random key has a fingerprint; a recovery key has a pair, by which it opens the file. Passphrases, and recovery
+    keys of older volwards, have neither.
+    """
+    return content.fingerprint or content.ref.details.get(recovery_pair.PUBLIC, "")
 
 
 def keyslots_of(header: Header) -> tuple[KeyslotFacts, ...]:

@@ -55,21 +55,49 @@ def backup(spec: VolumeSpec, *, deadline_seconds: float) -> Made:
 
 
 def after_change(
-    spec: VolumeSpec, providers: Providers, *, deadline_seconds: float, held: Iterable[SecretBytes] = ()
+    spec: VolumeSpec,
+    providers: Providers,
+    *,
+    deadline_seconds: float,
+    held: Iterable[SecretBytes] = (),
+    revoked: Iterable[str] = (),
+    new_volume_key: bool = False,
 ) -> tuple[str, ...]:
     """Back the header up at the end of an operation that changed it; return warnings, and never raise for a failure.
 
-    The caller holds the volume's lock. ``held`` are keys in hand that open the volume. What fails is in the audit
-    record, and `status` says that the backup is stale.
+    The caller holds the volume's lock. ``held`` are keys in hand that open the volume. Once the backup is proven, and
+    only then, older files go: those that a key of ``revoked`` opens (marks, see facts.mark_of; "" is a key that has
+    none), and all of them with ``new_volume_key``. What fails is in the audit record, and `status` says that the
+    backup is stale.
     """
     if spec.store is StoreKind.SCRATCH:
         return ()
+    marks = tuple(revoked)
     try:
         made = _audited(spec, providers, deadline_seconds=deadline_seconds, held=tuple(held), ask=False)
     except VolwardError as error:
         again = f"`volward header backup {spec.name}` tries again."
-        return (f"{spec.name} has no backup of its present header: {error.what} {again}",)
-    return made.remarks
+        stay = " Those that a revoked key opens stay until then." if marks or new_volume_key else ""
+        return (f"{spec.name} has no backup of its present header: {error.what} {again}{stay}",)
+    return made.remarks + _expired(spec, made, marks, new_volume_key=new_volume_key)
+
+
+def _expired(spec: VolumeSpec, made: Made, marks: tuple[str, ...], *, new_volume_key: bool) -> tuple[str, ...]:
+    """Expire what a proven backup takes the place of; return what its owner should know, as sentences."""
+    remarks = []
+    try:
+        if new_volume_key:
+            expire_others(spec, made)
+        for mark in filter(None, marks):
+            expire(spec, mark, made)
+    except VolwardError as error:
+        remarks.append(f"{error.what} {error.resolution}")
+    if "" in marks and not new_volume_key:
+        remarks.append(
+            f"A revoked key of {spec.name} has neither a fingerprint nor a key pair, so nobody can tell which header "
+            f"backups it opens: remove those from before by hand (`volward header list {spec.name}`)."
+        )
+    return tuple(remarks)
 
 
 def demand(spec: VolumeSpec, providers: Providers, *, deadline_seconds: float, held: Iterable[SecretBytes]) -> Made:
@@ -80,44 +108,36 @@ def demand(spec: VolumeSpec, providers: Providers, *, deadline_seconds: float, h
     return _audited(spec, providers, deadline_seconds=deadline_seconds, held=tuple(held), ask=False)
 
 
-def expire_others(spec: VolumeSpec) -> tuple[Path, ...]:
-    """Remove all files but the proven backups of the present header: they are of a volume key that is gone.
+def expire_others(spec: VolumeSpec, proven: Made | None = None) -> tuple[Path, ...]:
+    """Remove all files but the backups of the present header: they are of a volume key that is gone.
 
-    Restored, they would make the data unreadable. Raises NoHeaderBackupError while there is none of the present header.
+    Restored, they would make the data unreadable. ``proven`` is the backup that this very run has proven; without it
+    one is taken that says to be of the present header. Raises NoHeaderBackupError while there is none.
     """
     with explained(f"Expiring header backups of {spec.name}"):
-        _, present, _ = _present(spec)
-        files_there = files.of(spec.header_backups, spec.name)
-        keep = {path for path, facts in files.backups(spec.header_backups, spec.name) if facts.is_of(present)}
+        keep = {path for path, _ in _of_present(spec, proven)}
         if not keep:
             raise NoHeaderBackupError(
                 f"{spec.name} has no backup of its present header, so those of the old volume key are kept.",
                 resolution=f"Never restore them. `volward header backup {spec.name}` makes a new one.",
             )
-        old = tuple(one.path for one in files_there if one.path not in keep)
-        files.remove(old)
-        for path in old:
-            what = f"{spec.name}: {path.name} was removed, because the volume key in it is gone"
-            audit.record("header-backup-expire", spec.name, audit.Outcome.DONE, what, file=path.name)
-        return old
+        old = tuple(one.path for one in files.of(spec.header_backups, spec.name) if one.path not in keep)
+        return _removed(spec, old, "the volume key in it is gone")
 
 
-def expire(spec: VolumeSpec, fingerprint: str) -> tuple[Path, ...]:
-    """Remove the backups in which a revoked key still opens a keyslot; return their files.
+def expire(spec: VolumeSpec, mark: str, proven: Made | None = None) -> tuple[Path, ...]:
+    """Remove the files that a revoked key opens, or in which it opens a keyslot; return them.
 
-    Only once a proven backup of the present header exists in which it does not: raises NoHeaderBackupError otherwise.
-    The caller holds the volume's lock. ``fingerprint`` is the revoked key's, as the header token had it; a key without
-    one (a passphrase) cannot be told and raises ValueError. Kept areas whose keyslots are not known go as well, when
-    they are older than that backup.
+    Only once a backup of the present header exists with which it does neither: raises NoHeaderBackupError otherwise.
+    ``proven`` is the backup that this very run has proven; without it one is taken that says to be of the present
+    header. The caller holds the volume's lock. ``mark`` tells the key (facts.mark_of); one that has none cannot be told
+    and raises ValueError. Kept areas whose keyslots are not known go as well, when they are older than that backup.
     """
-    if not fingerprint:
-        raise ValueError("a key without a fingerprint cannot be told in a backup")
+    if not mark:
+        raise ValueError("a key without fingerprint and pair cannot be told in a backup")
     with explained(f"Expiring header backups of {spec.name}"):
-        _, present, _ = _present(spec)
-        newer = next(
-            (facts for _, facts in files.backups(spec.header_backups, spec.name) if facts.is_of(present)), None
-        )
-        if newer is None or newer.has_key(fingerprint):
+        newer = next((facts for _, facts in _of_present(spec, proven)), None)
+        if newer is None or newer.has_key(mark):
             raise NoHeaderBackupError(
                 f"No header backup of {spec.name} is without the revoked key, so the older ones are kept.",
                 resolution=f"Run `volward header backup {spec.name}`, then expire them again.",
@@ -125,14 +145,24 @@ def expire(spec: VolumeSpec, fingerprint: str) -> tuple[Path, ...]:
         old = tuple(
             one.path
             for one in files.of(spec.header_backups, spec.name)
-            if one.facts is not None
-            and (one.facts.has_key(fingerprint) or _may_have_it(one.facts, before=newer.created_at))
+            if one.facts is not None and (one.facts.has_key(mark) or _may_have_it(one.facts, before=newer.created_at))
         )
-        files.remove(old)
-        for path in old:
-            what = f"{spec.name}: {path.name} was removed, because a revoked key opens it"
-            audit.record("header-backup-expire", spec.name, audit.Outcome.DONE, what, file=path.name)
-        return old
+        return _removed(spec, old, "a revoked key opens it")
+
+
+def _of_present(spec: VolumeSpec, proven: Made | None) -> tuple[tuple[Path, Facts], ...]:
+    """Return the backups of the present header: the one that was proven, or what the directory has."""
+    _, present, _ = _present(spec)
+    found = files.backups(spec.header_backups, spec.name) if proven is None else ((proven.path, proven.facts),)
+    return tuple((path, facts) for path, facts in found if facts.is_of(present))
+
+
+def _removed(spec: VolumeSpec, old: tuple[Path, ...], why: str) -> tuple[Path, ...]:
+    files.remove(old)
+    for path in old:
+        what = f"{spec.name}: {path.name} was removed, because {why}"
+        audit.record("header-backup-expire", spec.name, audit.Outcome.DONE, what, file=path.name)
+    return old
 
 
 def _may_have_it(facts: Facts, *, before: int) -> bool:

@@ -91,11 +91,11 @@ def _state(one: Stored, present: Header | None) -> str:
 def _expired(one: Stored, all_of_them: Sequence[Stored], present: Header | None) -> bool | None:
     if one.facts is None or present is None:
         return None
-    current = next((other.facts for other in all_of_them if other.facts and other.facts.is_of(present)), None)
+    backups = [other.facts for other in all_of_them if other.facts and other.facts.kind is Kind.BACKUP]
+    current = next((facts for facts in backups if facts.is_of(present)), None)
     if current is None:
         return None
-    known = {slot.fingerprint for slot in current.keyslots}
-    return any(slot.fingerprint and slot.fingerprint not in known for slot in one.facts.keyslots)
+    return not one.facts.marks <= current.marks
 
 
 def _keys(facts: Facts) -> str:

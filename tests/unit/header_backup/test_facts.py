@@ -13,7 +13,7 @@ from tests.unit.header_backup.builders import FACTS, REF
 from volward.errors import HeaderBackupError
 from volward.header_backup import facts
 from volward.header_backup.facts import KeyslotFacts, Recipient
-from volward.keys import header_token
+from volward.keys import header_token, recovery_pair
 from volward.keys.header_token import HeaderToken
 from volward.keys.source import KeyRef
 from volward.model import ProviderKind, Token
@@ -98,3 +98,13 @@ def test_whose_keys_are_in_it() -> None:
     )
     assert replace(FACTS, keyslots=found).has_key("f" * 32)
     assert not replace(FACTS, keyslots=found).has_key("0" * 32)
+
+
+def test_by_what_a_key_is_known_in_a_backup() -> None:
+    ref = KeyRef(ProviderKind.RECOVERY, "pgdata.recovery", 1, {recovery_pair.PUBLIC: "cHVibGlj"})
+    assert facts.mark_of(HeaderToken("pgdata", REF, (0,), "f" * 32)) == "f" * 32
+    assert facts.mark_of(HeaderToken("pgdata", ref, (1,))) == "cHVibGlj"
+    assert facts.mark_of(HeaderToken("pgdata", replace(ref, details={}), (1,))) == ""
+    both = replace(WHOLE, recipients=(*WHOLE.recipients, Recipient(ref, "x"), Recipient(replace(ref, details={}), "x")))
+    assert both.marks == {"f" * 32, "cHVibGlj"}
+    assert both.has_key("cHVibGlj") and not WHOLE.has_key("cHVibGlj") and not WHOLE.has_key("")

@@ -24,8 +24,9 @@ from volward.errors import (
     VerificationError,
 )
 from volward.header_backup import files, recipients, scratch, sealing
-from volward.header_backup.facts import Facts, Kind, Recipient
+from volward.header_backup.facts import Facts, Kind, Recipient, mark_of
 from volward.host import cryptsetup, header_area
+from volward.keys import header_token
 from volward.keys.providers import Providers
 from volward.keys.source import KeyRef
 from volward.model import Pin, ProviderKind, StoreKind
@@ -314,6 +315,63 @@ def test_a_kept_area_that_nobody_can_read_goes_with_them(volume: BackupHost) -> 
     later = replace(facts, created_at=made.facts.created_at + 60)
     kept = [_put(volume, one) for one in (facts, later)]
     assert header_backup.expire(volume.spec, "0" * 32) == (kept[0],)
+
+
+def pair_of(volume: BackupHost) -> str:
+    (content,) = header_token.of_provider(volume.header, ProviderKind.RECOVERY)
+    return mark_of(content)
+
+
+def test_backups_that_a_revoked_recovery_key_opens_go_too(volume: BackupHost) -> None:
+    """Whoever found the paper opens those files by it, and the header in them."""
+    volume.enrol_recovery().wipe()
+    mark = pair_of(volume)
+    old = volume.backup().path
+    kept = _put(volume, replace(sealing.read_facts(old), kind=Kind.KEPT, keyslots=()))
+    with pytest.raises(NoHeaderBackupError, match="older ones are kept"):
+        header_backup.expire(volume.spec, mark)
+    volume.remove(1)
+    volume.enrol_recovery().wipe()
+    new = volume.backup().path
+
+    assert set(header_backup.expire(volume.spec, mark)) == {old, kept}
+    assert [path.name for path in volume.spec.header_backups.iterdir()] == [new.name]
+
+
+def test_backups_expire_with_the_change_once_its_own_is_proven(
+    volume: BackupHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revoked = volume.enrol(volume.store(CREDENTIAL), 1)
+    old = volume.backup().path
+    volume.remove(1)
+    volume.backup()
+
+    volume.store(CREDENTIAL).error = DOWN
+    (said,) = header_backup.after_change(volume.spec, Providers(), deadline_seconds=1, revoked=[revoked])
+    assert "Those that a revoked key opens stay until then." in said and old.exists(), "it was not proven in this run"
+
+    volume.store(CREDENTIAL).error = None
+    said_of_nothing = header_backup.after_change(volume.spec, Providers(), deadline_seconds=1, revoked=[revoked, ""])
+    assert not old.exists() and volume.files() == ["header"]
+    assert len(said_of_nothing) == 1 and "neither a fingerprint nor a key pair" in said_of_nothing[0]
+
+
+def test_a_revoked_key_that_the_new_backup_still_has(volume: BackupHost) -> None:
+    revoked = volume.enrol(volume.store(CREDENTIAL), 1)
+    (said,) = header_backup.after_change(volume.spec, Providers(), deadline_seconds=1, revoked=[revoked])
+    assert "older ones are kept" in said
+
+
+def test_backups_of_a_volume_key_that_is_gone_expire_with_the_change(volume: BackupHost) -> None:
+    old = volume.backup().path
+    kept = _put(volume, replace(sealing.read_facts(old), kind=Kind.KEPT))
+    volume.enrol(volume.store(CREDENTIAL), 1)
+    volume.store(CREDENTIAL).error = DOWN
+    header_backup.after_change(volume.spec, Providers(), deadline_seconds=1, new_volume_key=True)
+    assert old.exists() and kept.exists()
+    volume.store(CREDENTIAL).error = None
+    assert header_backup.after_change(volume.spec, Providers(), deadline_seconds=1, new_volume_key=True) == ()
+    assert volume.files() == ["header"] and not old.exists()
 
 
 def test_a_key_without_a_fingerprint_cannot_be_told(volume: BackupHost) -> None:

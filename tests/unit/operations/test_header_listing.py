@@ -38,6 +38,14 @@ def test_current_old_expired_kept_and_damaged(volume: BackupHost) -> None:
     assert "damaged" in str(rows["damaged", None].as_json()["error"])
 
 
+def test_what_a_revoked_recovery_key_opens_has_expired(volume: BackupHost) -> None:
+    volume.enrol_recovery().wipe()
+    old = volume.backup().path
+    volume.remove(1)
+    new = volume.backup().path
+    assert {row.stored.path: row.expired for row in listing(volume.spec)} == {new: False, old: True}
+
+
 def test_a_device_that_is_away(volume: BackupHost) -> None:
     volume.backup()
     spec = replace(volume.spec, device=volume.spec.device.with_name("gone"))
