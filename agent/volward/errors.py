@@ -179,8 +179,8 @@ class NotBlankError(VolwardError):
 
     volward formats only a device on which it finds nothing at all: no signature of any kind, no partition
     table, nothing in the first and the last MiB. The message lists what was found and where. If the content
-    is really not needed any more, wipe it yourself (`wipefs --all`, `blkdiscard`) or run
-    `volward apply --overwrite VOLUME`, which asks for the device's serial number.
+    is really not needed any more, run `volward apply --overwrite VOLUME VOLUME`, which wipes the signatures and
+    both ends and asks for the device's serial number; or zero the whole device (`wipefs` leaves data behind).
     """
 
     code = "VW0302"

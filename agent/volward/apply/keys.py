@@ -297,7 +297,7 @@ def read_header(node: Path) -> Header:
     if found.header is None or found.presence is not Presence.PRESENT:
         raise DamagedHeaderError(
             f"The LUKS2 header of {node} cannot be read: {found.error or 'there is none'}",
-            resolution="Do not format. `volward header restore` writes a backup of it.",
+            resolution="Do not format. `volward header restore VOLUME` brings it back from a backup.",
         )
     return found.header
 

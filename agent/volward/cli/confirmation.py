@@ -35,7 +35,9 @@ def confirm_plans(
         )
     click.echo(f"Lines with ! destroy what is there. They are about: {', '.join(destructive)}.")
     if click.prompt("Type yes to go on", default="", show_default=False) != "yes":
-        raise ConfirmationError("Not confirmed.", resolution="Nothing was changed.")
+        raise ConfirmationError(
+            "Not confirmed.", resolution="Nothing was changed. Run it again, and type yes to go on."
+        )
 
 
 def _shown(command: str) -> str:
@@ -69,7 +71,7 @@ def confirm_overwriting(volume: str, device: Device, typed: str, *, terminal: bo
         typed,
         doing=f"Overwriting {device.node}",
         warning=f"{device.node} will be wiped with everything on it.",
-        command=f'volward apply --overwrite "{volume}=IDENTITY"',
+        command=f'volward apply --yes --overwrite "{volume}=IDENTITY" {volume}',
         terminal=terminal,
     )
 

@@ -62,7 +62,8 @@ PACKAGES: Mapping[str, str] = {
     "chattr": "e2fsprogs",
     "systemctl": "systemd",
     "systemd-creds": "systemd",
-    "systemd-cryptenroll": "systemd-cryptsetup (Debian 12: systemd)",
+    "systemd-cryptenroll": "systemd-cryptsetup",  # in Debian 12 it is in systemd, which is there
+    "modprobe": "kmod",
     "docker": "docker.io",
 }
 

@@ -190,7 +190,7 @@ class RecoverySource:
                 if self._confirm is None:
                     raise NoTerminalError(
                         "A recovery key was to be made, and nobody is there to see it.",
-                        resolution="Run the command on a terminal, or use `--recovery-fd`.",
+                        resolution="Run the command on a terminal, or use `--recovery-vault` or `--recovery-fd`.",
                     )
                 self._confirm(key)
         except BaseException:

@@ -33,8 +33,8 @@ from volward.model import (
 _MINIMUM_BYTES = {FileSystem.EXT4: 64 * MIB, FileSystem.XFS: 320 * MIB, FileSystem.SWAP: 32 * MIB}
 
 _OVERWRITING = (
-    "It is left alone. If nothing on it is needed, wipe it yourself, or run "
-    "`volward apply --overwrite {}`, which asks for its serial number."
+    "It is left alone. If nothing on it is needed, run `volward apply --overwrite {0} {0}`, which asks for its "
+    "serial number."
 )
 
 

@@ -123,7 +123,8 @@ def _state_of_device(one: SeenVolume) -> tuple[State, list[Remark]]:
         return State.FOREIGN, [
             Remark(
                 f"The device carries the LUKS UUID {seen.header.uuid}; pinned is {seen.pin.luks_uuid}.",
-                "It may be another disk: compare its serial number. If it is right, `volward repin` accepts it.",
+                f"It may be another disk: compare its serial number. If it is right, `volward repin {one.spec.name}` "
+                "accepts it.",
             )
         ]
     if seen.pin is None and not one.pin_error and not seen.unfinished:
@@ -360,7 +361,9 @@ def _unreadable(one: SeenVolume) -> list[Remark]:
     """What could not be read beside the volume itself."""
     found = []
     if one.pin_error:
-        found.append(Remark(one.pin_error, f"Look at the disk by hand, then `volward repin {one.spec.name}`."))
+        found.append(
+            Remark(one.pin_error, f"With the file moved away `volward repin {one.spec.name}` records it anew.")
+        )
     if one.operations_error:
         found.append(Remark(one.operations_error, "Keep the file; `volward journal` names it."))
     if one.table_error:
