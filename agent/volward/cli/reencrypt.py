@@ -62,7 +62,8 @@ def give_new_volume_key(
                 if one.plan.nothing_because:
                     continue
                 try:
-                    done = run(context.spec(one.plan.volume), wanted, _Printer(interruption, as_json=progress_json))
+                    printer = _Printer(interruption, as_json=progress_json)
+                    done = run(context.spec(one.plan.volume), wanted, printer, shown=one.plan)
                 except VolwardError as error:
                     errors.append(error)
                     context.failure(error, about=one.plan.volume)
@@ -79,6 +80,8 @@ def _show(context: Context, looked: "Sequence[Looked]") -> None:
     for one in looked:
         if one.resumes:
             context.note(f"{one.plan.volume}: {one.resumes} was cut short and is finished.")
+        if one.replaces:
+            context.note(f"{one.plan.volume}: {one.replaces} was cut before any data changed. It is planned anew.")
         context.note("\n".join(rotation.reencryption_lines(one.plan, one.rotates)))
 
 

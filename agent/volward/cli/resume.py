@@ -41,7 +41,7 @@ def resume(
 
         context = ctx.find_object(Context)
         assert context is not None  # noqa: S101 (the group made it)
-        return give_new_volume_key(context, (record.volume,), yes=True)
+        return give_new_volume_key(context, (record.volume,))  # keyslots that a new plan removes are confirmed anew
     if record.verb in (journal.HEADER_RESTORE, journal.HEADER_REPAIR):
         from volward.cli import header
 

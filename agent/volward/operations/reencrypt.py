@@ -30,21 +30,31 @@ from volward.keys.source import KeyRef
 from volward.model import (
     Action,
     Header,
+    Keyslot,
     Observation,
     ProviderKind,
     Reencryption,
     ReencryptionPlan,
     Step,
+    Token,
     VolumeSpec,
 )
 from volward.observe import observe
 from volward.operations import header_backup
 from volward.operations.enrolment import provable_header
 from volward.operations.rotate import Pass, rotate
+from volward.operations.unfinished import refuse_other_header
 from volward.operations.watcher import Watcher
 from volward.os_errors import explained
-from volward.plan.device import present_device, refuse_other_identity
-from volward.plan.reencryption import LEAST_KEYS, plan_reencryption, plan_rest, refuse_use
+from volward.plan.device import present_device, refuse_duplicates, refuse_other_identity
+from volward.plan.reencryption import (
+    LEAST_KEYS,
+    has_begun,
+    plan_reencryption,
+    plan_rest,
+    refuse_unasked,
+    refuse_use,
+)
 from volward.plan.rotation import Wish
 from volward.secret import SecretBytes
 
@@ -65,6 +75,7 @@ class Looked:
     plan: ReencryptionPlan
     rotates: tuple[ProviderKind, ...] = ()
     resumes: str = ""  # the operation that is finished
+    replaces: str = ""  # one that was cut before any data were re-encrypted: it is planned and confirmed anew
 
 
 @dataclass(frozen=True)
@@ -80,12 +91,14 @@ def look(spec: VolumeSpec, wanted: Wanted) -> Looked:
     with explained(f"Looking at {spec.name}"):
         seen = observe(spec)
         plan, record = _planned(spec, seen, wanted)
-        if record is not None or plan.resumes:
+        if plan.resumes:
             return Looked(plan, resumes=record.operation if record else "a re-encryption that somebody began")
         if (rotation := journal.unfinished_rotation(spec.name)) is not None:
             raise UnfinishedOperationError(
                 f"{rotation.operation} did not end.", resolution=f"Finish it first: `volward rotate {spec.name}`."
             )
+        if record is not None:
+            return Looked(plan, replaces=record.operation)  # the unlocking keys had their turn
         header = seen.header
         if header is None or not plan.actions:
             return Looked(plan)
@@ -93,34 +106,40 @@ def look(spec: VolumeSpec, wanted: Wanted) -> Looked:
 
 
 def _planned(spec: VolumeSpec, seen: Observation, wanted: Wanted) -> tuple[ReencryptionPlan, journal.Record | None]:
-    """Plan a new one, the rest of one that was cut short, or the rest of one that somebody began without volward."""
+    """Plan a new one, the rest of one that was cut short, or the rest of one that somebody began without volward.
+
+    A record beside a plan that resumes nothing is of one that was cut before any data were re-encrypted.
+    """
     record = journal.unfinished_reencryption(spec.name)
+    begun = Reencryption(old_digest="", online=wanted.online)
     if record is not None:
-        return plan_rest(spec, seen, provable_header(spec, seen), record.as_reencryption()), record
-    if seen.header is not None and seen.header.reencrypting:
-        begun = Reencryption(old_digest="", online=wanted.online)
-        return plan_rest(spec, seen, provable_header(spec, seen), begun), None
-    return plan_reencryption(spec, seen, online=wanted.online, typed=wanted.typed), None
+        refuse_other_header(record, provable_header(spec, seen))
+        begun = record.as_reencryption()
+    if seen.header is not None and (seen.header.reencrypting or (record is not None and has_begun(seen.header, begun))):
+        return plan_rest(spec, seen, provable_header(spec, seen), begun), record
+    return plan_reencryption(spec, seen, online=wanted.online, typed=wanted.typed), record
 
 
-def run(spec: VolumeSpec, wanted: Wanted, watcher: Watcher) -> Reencrypted:
-    """Give the volume a new volume key, or finish what was cut short. The plan was confirmed.
+def run(spec: VolumeSpec, wanted: Wanted, watcher: Watcher, *, shown: ReencryptionPlan) -> Reencrypted:
+    """Give the volume a new volume key, or finish what was cut short. The plan ``shown`` was confirmed.
 
-    Raises InterruptedRunError when the person asked to stop: what was done is kept, and the same command goes on.
+    Raises InterruptedRunError when the person asked to stop: what was done is kept, and the same command goes on;
+    ConfirmationError when a keyslot would go that was not shown, and what the plan refuses.
     """
     name = spec.name
     try:
-        if journal.unfinished_reencryption(name) is None:
-            _rotate_first(spec, wanted, watcher)
+        looked = look(spec, wanted)
+        refuse_unasked(looked.plan, shown)
+        _rotate_first(spec, looked.rotates, wanted, watcher)
         with explained(f"Re-encrypting {name}"), lock.held(name), Providers() as providers:
-            return _Reencrypting(spec, wanted, watcher, providers).run()
+            return _Reencrypting(spec, wanted, watcher, providers).run(shown)
     except VolwardError as error:
         audit.record("reencrypt", name, audit.Outcome.FAILED, f"{name}: {error}", code=error.code)
         raise
 
 
-def _rotate_first(spec: VolumeSpec, wanted: Wanted, watcher: Watcher) -> None:
-    for kind in look(spec, wanted).rotates:
+def _rotate_first(spec: VolumeSpec, kinds: Sequence[ProviderKind], wanted: Wanted, watcher: Watcher) -> None:
+    for kind in kinds:
         shared = Pass(
             Wish(kind, at_once=True), None, watcher, approved={spec.name}, deadline_seconds=wanted.deadline_seconds
         )
@@ -135,27 +154,30 @@ class _Reencrypting:
     def __init__(self, spec: VolumeSpec, wanted: Wanted, watcher: Watcher, providers: Providers) -> None:
         self._spec, self._wanted, self._watcher, self._providers = spec, wanted, watcher, providers
 
-    def run(self) -> Reencrypted:
+    def run(self, shown: ReencryptionPlan) -> Reencrypted:
         seen = observe(self._spec)
+        refuse_duplicates(self._spec, seen)
         refuse_other_identity(self._spec, seen, present_device(self._spec, seen))
         header = provable_header(self._spec, seen)
         plan, record = _planned(self._spec, seen, self._wanted)
         if plan.reencryption is None:
             return Reencrypted(self._spec.name)
+        refuse_unasked(plan, shown)
         with Work.on(self._spec, seen, self._providers) as work, ExitStack() as wiped:
             work.deadline_seconds = self._wanted.deadline_seconds
             keys = _Keys(header, resolved(work).node, work, wiped)
-            untouched = not header.reencrypting and header.volume_key_digest == plan.reencryption.old_digest
-            keys.gather(plan.reencryption, all_of_them=untouched)
-            if record is None:
-                if untouched:
-                    header_backup.demand(
-                        self._spec, self._providers, deadline_seconds=work.deadline_seconds, held=keys.every()
-                    )
+            keys.gather(plan.reencryption, all_of_them=not plan.resumes)
+            if not plan.resumes:
+                header_backup.demand(
+                    self._spec, self._providers, deadline_seconds=work.deadline_seconds, held=keys.every()
+                )
+            if record is not None and plan.resumes:
+                operation = journal.resume(record)
+            else:
+                if record is not None:
+                    journal.resume(record).end("it had not begun")
                 facts = journal.reencryption_facts(plan.reencryption, header.uuid)
                 operation = journal.begin(journal.REENCRYPT, self._spec.name, facts)
-            else:
-                operation = journal.resume(record)
             for action in plan.actions:
                 self._do(action, work, operation, keys, plan.reencryption)
             remarks = self._finish(plan.reencryption, keys, work)
@@ -248,7 +270,7 @@ class _Keys:
         Raises KeyRejectedError for one that opens none of them, NoOpenerError when there are too few.
         """
         numbers = wish.carried if all_of_them else tuple(k.number for k in self._header.keyslots if k.opens_data)
-        for kind, refs in self._described(numbers):
+        for kind, refs in self._by_provider(numbers):
             if kind in TYPED:
                 self._ask(kind, [number for number, _ in refs])
                 continue
@@ -265,17 +287,24 @@ class _Keys:
             )
 
     def leave(self, number: int | None) -> None:
-        """Remove a keyslot that is not carried over, and the tokens that name it alone."""
+        """Remove a keyslot that is not carried over, and the tokens that name it alone.
+
+        Raises VerificationError when it is another one than was planned: somebody may have filled it since.
+        """
         present = self.header_now()
-        if number is None or number not in {keyslot.number for keyslot in present.keyslots}:
-            return
+        if number is None or _described(present, number) != _described(self._header, number):
+            raise VerificationError(
+                f"Keyslot {number} of {self._work.spec.name} is not the one any more that was to be removed.",
+                resolution=f"It was left alone. Run `volward rotate --volume-key {self._work.spec.name}` and look at "
+                "its plan again.",
+            )
         keyslot, key = next(iter(sorted(self.by_keyslot.items())))
         for token in present.tokens:
             if set(token.keyslots) == {number}:
                 cryptsetup.remove_token(self.node, token.number)
         cryptsetup.kill_slot(self.node, keyslot=number, proof=KeyslotProof(keyslot, key))
 
-    def _described(self, numbers: Sequence[int]) -> list[tuple[ProviderKind, list[tuple[int, KeyRef | None]]]]:
+    def _by_provider(self, numbers: Sequence[int]) -> list[tuple[ProviderKind, list[tuple[int, KeyRef | None]]]]:
         """Return the keyslots by provider, stored keys first, with the refs of their keys."""
         found: dict[ProviderKind, list[tuple[int, KeyRef | None]]] = {}
         for _, content in header_token.all_of(self._header):
@@ -303,3 +332,9 @@ class _Keys:
                 resolution="Nothing was changed. `volward preflight` tries every key.",
             )
         self.by_keyslot |= dict.fromkeys(fits, key)
+
+
+def _described(header: Header, number: int) -> tuple[list[Keyslot], list[Token]]:
+    """Return a keyslot and the tokens that name it."""
+    keyslots = [keyslot for keyslot in header.keyslots if keyslot.number == number]
+    return keyslots, [token for token in header.tokens if number in token.keyslots]

@@ -7,7 +7,7 @@ re-encrypted, no other key opens the volume.
 
 from collections.abc import Iterator
 
-from volward.errors import BusyError, DeviceBusyError, NoOpenerError
+from volward.errors import BusyError, ConfirmationError, DeviceBusyError, NoOpenerError
 from volward.keys import header_token
 from volward.keys.ages import TYPED
 from volward.model import (
@@ -25,7 +25,7 @@ from volward.model import (
     VolumeSpec,
 )
 from volward.plan.device import refuse_mapping
-from volward.plan.rotation import KEYSLOTS, is_plain_tpm2, settled_header
+from volward.plan.rotation import KEYSLOTS, settled_header
 
 LEAST_KEYS = 2
 _RESUMED = "a re-encryption was cut short (journal)"
@@ -41,7 +41,8 @@ def plan_reencryption(spec: VolumeSpec, seen: Observation, *, online: bool, type
     header = settled_header(spec, seen)
     refuse_use(spec, seen, online=online)
     is_open = seen.mapping.state is not MappingState.ABSENT
-    fates = {keyslot.number: _fate(header, keyslot.number, typed=typed) for keyslot in header.keyslots}
+    anew = ProviderKind.TPM2 in spec.providers
+    fates = {keyslot.number: _fate(header, keyslot.number, typed=typed, anew=anew) for keyslot in header.keyslots}
     carried = tuple(number for number, fate in fates.items() if fate is Fate.CARRIED)
     if len(carried) < LEAST_KEYS:
         person = "" if typed else " On a terminal, the recovery key is asked for and counts."
@@ -55,11 +56,10 @@ def plan_reencryption(spec: VolumeSpec, seen: Observation, *, online: bool, type
             f"{spec.name} has {len(carried)} keyslots to carry over, and each needs a second one meanwhile.",
             resolution=f"Remove what nobody needs: `cryptsetup luksDump {spec.device}` lists them.",
         )
-    anew = Fate.ENROLLED_ANEW in fates.values()
     left = tuple(number for number, fate in fates.items() if fate is not Fate.CARRIED)
     reencryption = Reencryption(header.volume_key_digest, online and is_open, left, carried, anew)
     shown = tuple(KeyslotFate(number, _names(header, number), fate) for number, fate in fates.items())
-    steps = _steps(reencryption, left, "its owner asked for it")
+    steps = _steps(left, "its owner asked for it", online=reencryption.online, anew=anew)
     return ReencryptionPlan(spec.name, steps, fates=shown, reencryption=reencryption)
 
 
@@ -91,23 +91,41 @@ def refuse_use(spec: VolumeSpec, seen: Observation, *, online: bool) -> None:
         )
 
 
+def has_begun(header: Header, reencryption: Reencryption) -> bool:
+    """Whether any of the data may be under another volume key; until then the plan can be made anew."""
+    return header.reencrypting or header.volume_key_digest != reencryption.old_digest
+
+
+def refuse_unasked(plan: ReencryptionPlan, shown: ReencryptionPlan) -> None:
+    """Raise ConfirmationError when a keyslot would go that the plan which was shown, and confirmed, did not name."""
+    asked = {(one.keyslot, one.opened_by) for one in shown.fates if one.fate is not Fate.CARRIED}
+    going = {(one.keyslot, one.opened_by) for one in plan.fates if one.fate is not Fate.CARRIED}
+    if more := sorted(going - asked):
+        named = ", ".join(f"{number} ({opened_by})" for number, opened_by in more)
+        raise ConfirmationError(
+            f"The re-encryption of {plan.volume} would remove keyslot {named}, and that was not confirmed.",
+            resolution=f"Run `volward rotate --volume-key {plan.volume}` and look at its plan again.",
+        )
+
+
 def plan_rest(spec: VolumeSpec, seen: Observation, header: Header, reencryption: Reencryption) -> ReencryptionPlan:
-    """Return the steps that are left of one that was cut short. Raises what `refuse_use` raises, while data are."""
-    there = {keyslot.number for keyslot in header.keyslots}
+    """Return the steps that are left of one that has begun, and was cut short: it removes no keyslot any more.
+
+    Raises what `refuse_use` raises, while there are data left to re-encrypt.
+    """
+    anew = ProviderKind.TPM2 in spec.providers and reencryption.enrol_tpm2
     if header.reencrypting:
-        steps = _steps(reencryption, (), _RESUMED)
-    elif header.volume_key_digest == reencryption.old_digest:
-        steps = _steps(reencryption, tuple(number for number in reencryption.left if number in there), _RESUMED)
+        steps = _steps((), _RESUMED, online=reencryption.online, anew=anew)
     else:
-        has_tpm2 = any(is_plain_tpm2(token) for token in header.tokens)
-        steps = () if has_tpm2 or not reencryption.enrol_tpm2 else (_enrolling(_RESUMED),)
+        has_tpm2 = any(token.is_plain_tpm2 for token in header.tokens)
+        steps = (_enrolling(_RESUMED),) if anew and not has_tpm2 else ()
     if any(action.step is Step.REENCRYPT for action in steps):
         refuse_use(spec, seen, online=reencryption.online)
     return ReencryptionPlan(spec.name, steps, reencryption=reencryption, resumes=True)
 
 
-def _steps(reencryption: Reencryption, left: tuple[int, ...], reason: str) -> tuple[Action, ...]:
-    how = "while it is in use" if reencryption.online else "while it is closed"
+def _steps(left: tuple[int, ...], reason: str, *, online: bool, anew: bool) -> tuple[Action, ...]:
+    how = "while it is in use" if online else "while it is closed"
     steps = [
         Action(
             Step.LEAVE_KEYSLOT, f"remove keyslot {number}", "its key is not at hand, so it cannot be carried over",
@@ -116,17 +134,17 @@ def _steps(reencryption: Reencryption, left: tuple[int, ...], reason: str) -> tu
         for number in left
     ]  # fmt: skip
     steps.append(Action(Step.REENCRYPT, f"re-encrypt all data with a new volume key, {how}", reason))
-    return (*steps, *([_enrolling(reason)] if reencryption.enrol_tpm2 else []))
+    return (*steps, *([_enrolling(reason)] if anew else []))
 
 
 def _enrolling(reason: str) -> Action:
     return Action(Step.ENROL_TPM2, "enrol the TPM anew", reason, provider=ProviderKind.TPM2)
 
 
-def _fate(header: Header, number: int, *, typed: bool) -> Fate:
+def _fate(header: Header, number: int, *, typed: bool, anew: bool) -> Fate:
     tokens = [token for token in header.tokens if number in token.keyslots]
-    if len(tokens) == 1 and is_plain_tpm2(tokens[0]):
-        return Fate.ENROLLED_ANEW
+    if len(tokens) == 1 and tokens[0].is_plain_tpm2:
+        return Fate.ENROLLED_ANEW if anew else Fate.REMOVED
     if len(tokens) == 1 and tokens[0].type == header_token.SYSTEMD_RECOVERY:
         return Fate.CARRIED if typed else Fate.REMOVED
     described = [content for _, content in header_token.all_of(header) if number in content.keyslots]

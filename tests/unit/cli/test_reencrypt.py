@@ -31,6 +31,7 @@ class Host:
         self.wanted: list[Wanted] = []
         self.runs = 0
         self.plan = PLAN
+        self.replaces = ""
         self.refuses: Exception | None = None
         self.fails: Exception | None = None
 
@@ -38,9 +39,10 @@ class Host:
         self.wanted.append(wanted)
         if self.refuses:
             raise self.refuses
-        return Looked(self.plan)
+        return Looked(self.plan, replaces=self.replaces)
 
-    def run(self, spec: VolumeSpec, wanted: Wanted, watcher: Watcher) -> Reencrypted:
+    def run(self, spec: VolumeSpec, wanted: Wanted, watcher: Watcher, *, shown: ReencryptionPlan) -> Reencrypted:
+        assert shown is self.plan, "what was confirmed goes along"
         self.runs += 1
         for done in (0, 1, 2):
             watcher.progress(spec.name, Progress(done, 2, 1.0, None))
@@ -72,6 +74,14 @@ def test_it_is_shown_confirmed_and_done(host: Host) -> None:
     assert "pgdata: 50 %" not in done.stderr  # not every second
     assert "every key opens it" in done.stderr
     assert "warning: Look at this." in done.stderr
+
+
+def test_one_that_had_not_begun_is_named(host: Host) -> None:
+    host.replaces = "reencrypt-pgdata-0"
+    assert (
+        "reencrypt-pgdata-0 was cut before any data changed. It is planned anew."
+        in rotate("--volume-key", "--yes", "pgdata").stderr
+    )
 
 
 def test_without_a_confirmation_nothing_is_done(host: Host) -> None:

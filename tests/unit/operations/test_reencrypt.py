@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 from tests.unit.apply.machine import KEY
-from tests.unit.builders import CLOSED
+from tests.unit.builders import CLOSED, OTHER_UUID
 from tests.unit.operations import rotation_world
 from tests.unit.operations.rotation_world import CREDENTIAL, FIRST_RECOVERY, RECOVERY, WANTED, Cut, World
 
 from volward import journal
 from volward.errors import (
+    ConfirmationError,
     DeviceBusyError,
+    DuplicateUuidError,
     InterruptedRunError,
     JournalError,
     KeyRejectedError,
@@ -25,7 +27,8 @@ from volward.errors import (
     VerificationError,
 )
 from volward.host import reencrypt as tool
-from volward.model import Observation, Progress, Reencryption, Token
+from volward.host.cryptsetup import Pbkdf2
+from volward.model import Fate, Keyslot, Observation, Progress, Reencryption, Token
 from volward.operations import header_backup, reencrypt
 from volward.operations.reencrypt import Wanted
 from volward.operations.watcher import Watcher
@@ -136,7 +139,8 @@ def outcomes(verb: str) -> list[str | None]:
 
 
 def run(wanted: Wanted = TYPED, watcher: Watcher | None = None) -> reencrypt.Reencrypted:
-    return reencrypt.run(WANTED, wanted, watcher or Watcher())
+    shown = reencrypt.look(WANTED, wanted).plan
+    return reencrypt.run(WANTED, wanted, watcher or Watcher(), shown=shown)
 
 
 def test_the_unlocking_key_changes_first_then_every_key_is_carried_over(world: World, cryptsetup: Tool) -> None:
@@ -171,6 +175,17 @@ def test_one_that_was_paused_goes_on_by_one_key(world: World, cryptsetup: Tool) 
     assert outcomes(journal.REENCRYPT) == ["done"]
     assert outcomes(journal.ROTATE) == ["done"]
     world.check_rest()
+
+
+def test_one_that_goes_on_meets_no_copy(world: World, cryptsetup: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
+    cryptsetup.cut = True
+    with pytest.raises(Cut):
+        run()
+    twice = replace(world.seen, mapping=CLOSED, mount=None, same_uuid_elsewhere=("/dev/vdz",))
+    monkeypatch.setattr(reencrypt, "observe", lambda spec: twice)
+    with pytest.raises(DuplicateUuidError):
+        run()
+    assert cryptsetup.resumed_by == b""
 
 
 def test_a_power_cut_in_the_middle(world: World, cryptsetup: Tool) -> None:
@@ -251,21 +266,76 @@ def test_backups_of_the_old_volume_key_that_have_to_stay(
     assert "There is none. Make one." in run().remarks
 
 
-def test_interrupted_before_the_data_are_touched(world: World, cryptsetup: Tool) -> None:
-    class Stopping(Watcher):
-        asked = False
+class Stopping(Watcher):
+    """Interrupts after the keyslots that are left behind were removed."""
 
-        def step_done(self, volume: str, action: object) -> None:
-            self.asked = "leave-keyslot" in action.name  # type: ignore[attr-defined]
+    asked = False
 
-        def interrupted(self) -> bool:
-            return self.asked
+    def step_done(self, volume: str, action: object) -> None:
+        self.asked = "leave-keyslot" in action.name  # type: ignore[attr-defined]
 
+    def interrupted(self) -> bool:
+        return self.asked
+
+
+def stopped_before_the_data_are_touched(world: World, cryptsetup: Tool) -> str:
+    """Return the operation that was left; keyslot 2, the TPM's, has gone."""
     with pytest.raises(InterruptedRunError, match="Interrupted before this: pgdata: re-encrypt"):
         run(watcher=Stopping())
     assert cryptsetup.began == {}
+    assert 2 not in world.machine.slots
+    (record,) = journal.unfinished("pgdata")
+    return record.operation
+
+
+def test_one_that_has_not_begun_is_planned_anew(world: World, cryptsetup: Tool) -> None:
+    operation = stopped_before_the_data_are_touched(world, cryptsetup)
+    looked = reencrypt.look(WANTED, TYPED)
+    assert (looked.replaces, looked.resumes, looked.rotates) == (operation, "", ())
+    assert not looked.plan.resumes
+    assert not looked.plan.destructive
     run()
+    assert outcomes(journal.REENCRYPT) == ["it had not begun", "done"]
+    assert any(token.is_plain_tpm2 for token in world.machine.present.tokens), "the TPM's keyslot came back"
     world.check_rest()
+
+
+def test_what_took_the_place_of_a_removed_keyslot_is_not_removed_unseen(world: World, cryptsetup: Tool) -> None:
+    stopped_before_the_data_are_touched(world, cryptsetup)
+    machine = world.machine
+    shown = reencrypt.look(WANTED, TYPED).plan
+    machine.add(2, b"the owner's own", Pbkdf2())
+    machine.tokens((Token(9, "clevis", (2,), MappingProxyType({"type": "clevis"})),))
+    with pytest.raises(ConfirmationError, match=r"keyslot 2 \(clevis\)"):
+        reencrypt.run(WANTED, TYPED, Watcher(), shown=shown)
+    assert machine.slots[2] == b"the owner's own"
+    assert outcomes(journal.REENCRYPT) == [None]
+    assert [one.keyslot for one in reencrypt.look(WANTED, TYPED).plan.fates if one.fate is Fate.REMOVED] == [2]
+
+
+def test_a_keyslot_that_is_not_the_planned_one_any_more_stays(world: World, cryptsetup: Tool) -> None:
+    machine = world.machine
+
+    class Meanwhile(Watcher):
+        def step(self, volume: str, action: object) -> None:
+            if "leave-keyslot" in action.name:  # type: ignore[attr-defined]
+                machine.slots[2] = b"the owner's own"
+                changed = tuple(replace(one, iterations=4000) if one.number == 2 else one for one in keyslots())
+                machine.header = replace(machine.present, keyslots=changed)
+
+    def keyslots() -> tuple[Keyslot, ...]:
+        return machine.present.keyslots
+
+    with pytest.raises(VerificationError, match="Keyslot 2 of pgdata is not the one any more"):
+        run(watcher=Meanwhile())
+    assert machine.slots[2] == b"the owner's own"
+
+
+def test_a_record_of_another_header_is_for_abort(world: World, cryptsetup: Tool) -> None:
+    stopped_before_the_data_are_touched(world, cryptsetup)
+    world.machine.header = replace(world.machine.present, uuid=OTHER_UUID)
+    with pytest.raises(UnfinishedOperationError, match="was begun on a header with the LUKS UUID"):
+        reencrypt.look(WANTED, TYPED)
 
 
 def test_a_journal_that_is_not_about_one(world: World) -> None:

@@ -9,7 +9,15 @@ import pytest
 from tests.unit import builders
 from tests.unit.builders import DEVICE, FILE_SPEC, FRESH_HEADER, OPEN, PERFECT, SPEC, keyslot
 
-from volward.errors import BusyError, DamagedHeaderError, DeviceBusyError, MappingError, NoOpenerError, VolwardError
+from volward.errors import (
+    BusyError,
+    ConfirmationError,
+    DamagedHeaderError,
+    DeviceBusyError,
+    MappingError,
+    NoOpenerError,
+    VolwardError,
+)
 from volward.keys import header_token
 from volward.keys.header_token import HeaderToken
 from volward.keys.source import KeyRef
@@ -27,7 +35,7 @@ from volward.model import (
     Token,
     VolumeSpec,
 )
-from volward.plan.reencryption import plan_reencryption, plan_rest, refuse_use
+from volward.plan.reencryption import has_begun, plan_reencryption, plan_rest, refuse_unasked, refuse_use
 
 CREDENTIAL, RECOVERY, TPM2, VAULT = (
     ProviderKind.CREDENTIAL,
@@ -56,22 +64,28 @@ def header(*tokens: Token, slots: int = 0, **more: object) -> Header:
 USUAL = header(token(0, CREDENTIAL, 0), token(1, RECOVERY, 1), tpm2(2, 2))
 
 
+WITH_TPM = replace(SPEC, providers=(CREDENTIAL, TPM2))
+
+
 def closed(present: Header) -> Observation:
     return replace(builders.AT_BOOT, header=present)
 
 
 def fates(present: Header, *, typed: bool = True) -> dict[int, Fate]:
-    plan = plan_reencryption(SPEC, closed(present), online=False, typed=typed)
+    plan = plan_reencryption(WITH_TPM, closed(present), online=False, typed=typed)
     return {one.keyslot: one.fate for one in plan.fates}
 
 
 def test_keys_at_hand_are_carried_over_and_the_tpm_comes_back() -> None:
-    plan = plan_reencryption(SPEC, closed(USUAL), online=False, typed=True)
+    plan = plan_reencryption(WITH_TPM, closed(USUAL), online=False, typed=True)
     assert [one.fate for one in plan.fates] == [Fate.CARRIED, Fate.CARRIED, Fate.ENROLLED_ANEW]
     assert [action.name for action in plan.actions] == ["leave-keyslot:2", "reencrypt", "enrol-tpm2:tpm2"]
     assert plan.reencryption == Reencryption("old", False, (2,), (0, 1), True)
     assert plan.destructive
     assert "while it is closed" in plan.actions[1].what
+    unwanted = plan_reencryption(SPEC, closed(USUAL), online=False, typed=True)
+    assert [one.fate for one in unwanted.fates] == [Fate.CARRIED, Fate.CARRIED, Fate.REMOVED]
+    assert [action.name for action in unwanted.actions] == ["leave-keyslot:2", "reencrypt"]
 
 
 def test_what_nobody_can_show_is_left_behind() -> None:
@@ -189,16 +203,33 @@ WISH = Reencryption("old", False, (2,), (0, 1), True)
 @pytest.mark.parametrize(
     ("present", "steps"),
     [
-        (USUAL, ["leave-keyslot:2", "reencrypt", "enrol-tpm2:tpm2"]),
-        (header(token(0, CREDENTIAL, 0), token(1, RECOVERY, 1)), ["reencrypt", "enrol-tpm2:tpm2"]),
         (replace(USUAL, requirements=("online-reencrypt-v2",)), ["reencrypt", "enrol-tpm2:tpm2"]),
         (header(token(0, CREDENTIAL, 3), volume_key_digest="new"), ["enrol-tpm2:tpm2"]),
         (replace(USUAL, volume_key_digest="new"), []),
     ],
-    ids=["not begun", "left", "in the middle", "the TPM is missing", "done"],
+    ids=["in the middle", "the TPM is missing", "done"],
 )
 def test_what_is_left_of_one_that_was_cut(present: Header, steps: list[str]) -> None:
-    plan = plan_rest(SPEC, closed(present), present, WISH)
+    plan = plan_rest(WITH_TPM, closed(present), present, WISH)
     assert [action.name for action in plan.actions] == steps
     assert plan.resumes
+    assert not plan.destructive
     assert plan.reencryption == WISH
+    unwanted = plan_rest(SPEC, closed(present), present, WISH)
+    assert [action.name for action in unwanted.actions] == steps[: steps.count("reencrypt")]
+
+
+def test_whether_it_has_begun() -> None:
+    assert not has_begun(USUAL, WISH)
+    assert has_begun(replace(USUAL, requirements=("online-reencrypt-v2",)), WISH)
+    assert has_begun(replace(USUAL, volume_key_digest="new"), WISH)
+
+
+def test_a_removal_that_was_not_shown() -> None:
+    shown = plan_reencryption(WITH_TPM, closed(USUAL), online=False, typed=True)
+    refuse_unasked(shown, shown)
+    since = header(*USUAL.tokens, Token(3, "clevis", (3,), MappingProxyType({"type": "clevis"})))
+    plan = plan_reencryption(WITH_TPM, closed(since), online=False, typed=True)
+    with pytest.raises(ConfirmationError, match=r"keyslot 3 \(clevis\), and that was not confirmed"):
+        refuse_unasked(plan, shown)
+    refuse_unasked(plan_rest(WITH_TPM, closed(since), replace(since, volume_key_digest="new"), WISH), shown)
