@@ -7,7 +7,6 @@ import click
 from volward.cli import recipient
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_root
-from volward.errors import NoWayBackError, UnknownOperationError
 
 if TYPE_CHECKING:
     from volward.journal import Record
@@ -24,8 +23,9 @@ def resume(
     """Finish OPERATION from where it was cut short (`volward journal` lists them)."""
     demand_root("resume")
     from volward import journal
+    from volward.operations.unfinished import unfinished
 
-    record = _unfinished(operation)
+    record = unfinished(operation)
     taking = {"recovery_fd": recovery_fd, "recovery_vault": recovery_vault}
     if record.verb == journal.RECOVERY:
         from volward.cli.recovery import enrol
@@ -63,16 +63,20 @@ def abort(context: Context, operation: str) -> int:
     foreign, and the key that it created stays. An enrolment's keyslot that nobody has a key to is removed. Of a
     rotation the new keyslot is removed and the old key is current again, unless that has begun to go. A header
     that was restored by half stays so: restore another backup, or the file of what was there before. A
-    re-encryption that has begun can only be finished.
+    re-encryption can only be finished while the data are under two volume keys; before and after that it ends.
     """
     demand_root("abort")
     from volward import journal, lock
+    from volward.operations.unfinished import unfinished
     from volward.os_errors import explained
 
-    record = _unfinished(operation)
-    if record.verb == journal.REENCRYPT and record.step_begun is not None:
-        _refuse_half_encrypted(record)
-    if record.verb == journal.ROTATE:
+    record = unfinished(operation)
+    if record.verb == journal.REENCRYPT:
+        from volward.operations.reencrypt import give_up as keep_as_it_is
+
+        for remark in keep_as_it_is(context.spec(record.volume), record):
+            context.note(f"{record.volume}: {remark}")
+    elif record.verb == journal.ROTATE:
         from volward.operations.unrotate import give_up as take_back
 
         for action in take_back(context.spec(record.volume), record, deadline_seconds=60.0):
@@ -85,19 +89,12 @@ def abort(context: Context, operation: str) -> int:
             context.print(f"{record.volume}: keyslot {number} was removed; nobody had its key")
     else:
         with explained(f"Aborting {operation}"), lock.held(record.volume):
-            record = _unfinished(operation)  # it may have ended while another volward held the lock
+            record = unfinished(operation)  # it may have ended while another volward held the lock
             if record.verb == journal.PROVISION:
                 _unpin(record)
             journal.resume(record).end("aborted")
     context.print(f"{operation}: aborted after {record.steps_done[-1] if record.steps_done else 'no step'}.")
     return 0
-
-
-def _refuse_half_encrypted(record: "Record") -> None:
-    raise NoWayBackError(
-        f"{record.operation} may have re-encrypted a part of the data, so it can only be finished.",
-        resolution=f"`volward resume {record.operation}` ends it; every key that was carried over opens the volume.",
-    )
 
 
 def _unpin(record: "Record") -> None:
@@ -108,14 +105,3 @@ def _unpin(record: "Record") -> None:
     pin = pins.read(record.volume)
     if pin is not None and pin.luks_uuid == record.facts.get("luks_uuid") and Step.FORMAT not in record.steps_done:
         pins.remove(record.volume)
-
-
-def _unfinished(operation: str) -> "Record":
-    from volward import journal
-
-    for record in journal.unfinished():
-        if record.operation == operation:
-            return record
-    raise UnknownOperationError(
-        f"There is no unfinished operation {operation}.", resolution="`volward journal` lists them."
-    )

@@ -17,6 +17,7 @@ from volward.errors import (
     InterruptedRunError,
     KeyRejectedError,
     NoOpenerError,
+    NoWayBackError,
     UnfinishedOperationError,
     VerificationError,
     VolwardError,
@@ -43,7 +44,7 @@ from volward.observe import observe
 from volward.operations import header_backup
 from volward.operations.enrolment import provable_header
 from volward.operations.rotate import Pass, rotate
-from volward.operations.unfinished import refuse_other_header
+from volward.operations.unfinished import is_about, refuse_other_header, unfinished
 from volward.operations.watcher import Watcher
 from volward.os_errors import explained
 from volward.plan.device import present_device, refuse_duplicates, refuse_other_identity
@@ -138,6 +139,31 @@ def run(spec: VolumeSpec, wanted: Wanted, watcher: Watcher, *, shown: Reencrypti
         raise
 
 
+def give_up(spec: VolumeSpec, record: journal.Record) -> tuple[str, ...]:
+    """End a re-encryption while one volume key opens all data: it has not begun, or it is complete.
+
+    Returns what its owner should know, as sentences. Raises NoWayBackError in the middle, UnknownOperationError when
+    it has ended meanwhile, and what looking at the header raises: what is not known is not taken for whole.
+    """
+    name = spec.name
+    with explained(f"Giving up {record.operation}"), lock.held(name):
+        record = unfinished(record.operation)
+        header = provable_header(spec, observe(spec))
+        remarks: tuple[str, ...] = ()
+        if is_about(record, header):
+            if header.reencrypting:
+                raise NoWayBackError(
+                    f"{record.operation} has re-encrypted a part of the data, so it can only be finished.",
+                    resolution=f"`volward resume {record.operation}` ends it; every carried key opens the volume.",
+                )
+            if has_begun(header, record.as_reencryption()):
+                remarks = (f"All data of {name} are under a new volume key.", *_without_old_backups(spec))
+            if any(step.startswith(Step.LEAVE_KEYSLOT) for step in record.steps_begun):
+                remarks += (f"Keyslots that it removed stay away; `volward apply {name}` enrols configured keys.",)
+        journal.resume(record).end("aborted")
+        return remarks
+
+
 def _rotate_first(spec: VolumeSpec, kinds: Sequence[ProviderKind], wanted: Wanted, watcher: Watcher) -> None:
     for kind in kinds:
         shared = Pass(
@@ -178,11 +204,16 @@ class _Reencrypting:
                     journal.resume(record).end("it had not begun")
                 facts = journal.reencryption_facts(plan.reencryption, header.uuid)
                 operation = journal.begin(journal.REENCRYPT, self._spec.name, facts)
+            of_tpm = [action for action in plan.actions if action.step is Step.ENROL_TPM2]
             for action in plan.actions:
-                self._do(action, work, operation, keys, plan.reencryption)
-            remarks = self._finish(plan.reencryption, keys, work)
+                if action not in of_tpm:
+                    self._do(action, work, operation, keys, plan.reencryption)
+            remarks = self._finish(plan.reencryption, keys)
+            # Last, and no condition: a TPM that is gone must not keep the operation, and the old backups, for ever.
+            for action in of_tpm:
+                remarks += self._enrol_tpm2(action, work, operation, keys, plan.reencryption)
         operation.end("done")
-        return Reencrypted(self._spec.name, remarks)
+        return Reencrypted(self._spec.name, (*work.remarks, *work.degraded, *remarks))
 
     def _do(self, action: Action, work: Work, operation: journal.Operation, keys: "_Keys", wish: Reencryption) -> None:
         name, watcher = self._spec.name, self._watcher
@@ -223,8 +254,21 @@ class _Reencrypting:
                 resolution=f"`volward rotate --volume-key {name}` goes on from there.",
             )
 
-    def _finish(self, wish: Reencryption, keys: "_Keys", work: Work) -> tuple[str, ...]:
-        """Look again: another volume key, no requirement left, and every key opens it."""
+    def _enrol_tpm2(
+        self, action: Action, work: Work, operation: journal.Operation, keys: "_Keys", wish: Reencryption
+    ) -> tuple[str, ...]:
+        remarks: tuple[str, ...] = ()
+        try:
+            self._do(action, work, operation, keys, wish)
+        except InterruptedRunError:
+            raise
+        except VolwardError as error:
+            again = f"`volward apply {self._spec.name}` enrols it."
+            remarks = (f"The TPM does not open the volume any more: {error.what} {error.resolution} {again}",)
+        return remarks + self._back_up(keys)
+
+    def _finish(self, wish: Reencryption, keys: "_Keys") -> tuple[str, ...]:
+        """Look again: another volume key, no requirement left, and every key opens it; the old backups go."""
         name, after = self._spec.name, keys.header_now()
         if after.reencrypting or after.volume_key_digest in ("", wish.old_digest):
             raise VerificationError(
@@ -239,15 +283,22 @@ class _Reencrypting:
                 f"The key of what was keyslot {lost[0]} of {name} does not open the new volume key.",
                 resolution=f"Another one does: `volward status {name}`. Enrol it again before anything else.",
             )
-        remarks = work.remarks + work.degraded
-        remarks += header_backup.after_change(
-            self._spec, self._providers, deadline_seconds=work.deadline_seconds, held=keys.every()
+        return self._back_up(keys)
+
+    def _back_up(self, keys: "_Keys") -> tuple[str, ...]:
+        remarks = header_backup.after_change(
+            self._spec, self._providers, deadline_seconds=self._wanted.deadline_seconds, held=keys.every()
         )
-        try:
-            header_backup.expire_others(self._spec)
-        except VolwardError as error:
-            remarks += (f"{error.what} {error.resolution}",)
-        return remarks
+        return remarks + _without_old_backups(self._spec)
+
+
+def _without_old_backups(spec: VolumeSpec) -> tuple[str, ...]:
+    """Remove the header backups of the volume key that is gone; return what their owner should know when they stay."""
+    try:
+        header_backup.expire_others(spec)
+    except VolwardError as error:
+        return (f"{error.what} {error.resolution}",)
+    return ()
 
 
 class _Keys:

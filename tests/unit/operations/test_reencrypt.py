@@ -23,7 +23,10 @@ from volward.errors import (
     KeyRejectedError,
     NoHeaderBackupError,
     NoOpenerError,
+    NoWayBackError,
+    ProviderUnavailableError,
     UnfinishedOperationError,
+    UnknownOperationError,
     VerificationError,
 )
 from volward.host import reencrypt as tool
@@ -155,7 +158,7 @@ def test_the_unlocking_key_changes_first_then_every_key_is_carried_over(world: W
     assert done.volume == "pgdata"
     assert outcomes(journal.ROTATE) == ["done"]
     assert outcomes(journal.REENCRYPT) == ["done"]
-    assert world.backups[-3:] == ["demanded", "made", "others expired"]
+    assert world.backups[-5:] == ["demanded", *2 * ["made", "others expired"]]  # the second time with the TPM
     world.owner.keys = [FIRST_RECOVERY]
     world.check_rest()
     assert all(key.wiped for source in world.machine.sources.values() for key in source.given)
@@ -205,7 +208,7 @@ def test_a_cut_before_the_end_was_written_down(world: World, cryptsetup: Tool, m
         until_then.setattr(header_backup, "expire_others", cut)
         with pytest.raises(Cut):
             run()
-    assert reencrypt.look(WANTED, TYPED).plan.actions == ()
+    assert [one.name for one in reencrypt.look(WANTED, TYPED).plan.actions] == ["enrol-tpm2:tpm2"]
     run()
     assert world.backups[-2:] == ["made", "others expired"]
     world.check_rest()
@@ -336,6 +339,85 @@ def test_a_record_of_another_header_is_for_abort(world: World, cryptsetup: Tool)
     world.machine.header = replace(world.machine.present, uuid=OTHER_UUID)
     with pytest.raises(UnfinishedOperationError, match="was begun on a header with the LUKS UUID"):
         reencrypt.look(WANTED, TYPED)
+
+
+@pytest.mark.parametrize("reason", ["away", "does not open"])
+def test_a_tpm_that_is_away_keeps_nothing_unfinished(world: World, cryptsetup: Tool, reason: str) -> None:
+    def enrol(node: Path, existing: SecretBytes) -> tuple[str, ...]:
+        raise ProviderUnavailableError("There is no TPM.", resolution="Switch it on.")
+
+    if reason == "away":
+        world.machine.opener.enrol = enrol  # type: ignore[method-assign]
+    world.machine.opener.works = False
+    done = run()
+    (remark,) = [one for one in done.remarks if one.startswith("The TPM does not open the volume any more: ")]
+    assert remark.endswith("`volward apply pgdata` enrols it.")
+    assert outcomes(journal.REENCRYPT) == ["done"]
+    assert "others expired" in world.backups
+
+
+def test_interrupted_before_the_tpm_it_is_finished_later(world: World, cryptsetup: Tool) -> None:
+    class Late(Watcher):
+        def interrupted(self) -> bool:
+            return "others expired" in world.backups
+
+    with pytest.raises(InterruptedRunError, match="enrol the TPM anew"):
+        run(watcher=Late())
+    assert outcomes(journal.REENCRYPT) == [None]
+    run()
+    world.check_rest()
+
+
+def give_up() -> tuple[str, ...]:
+    (record,) = journal.unfinished("pgdata")
+    return reencrypt.give_up(WANTED, record)
+
+
+def test_given_up_before_any_data_changed(world: World, cryptsetup: Tool) -> None:
+    stopped_before_the_data_are_touched(world, cryptsetup)
+    (remark,) = give_up()
+    assert remark == "Keyslots that it removed stay away; `volward apply pgdata` enrols configured keys."
+    assert outcomes(journal.REENCRYPT) == ["aborted"]
+    assert "others expired" not in world.backups
+
+
+def test_given_up_when_all_data_are_done(world: World, cryptsetup: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(*_: object, **__: object) -> None:
+        raise Cut
+
+    with monkeypatch.context() as until_then:
+        until_then.setattr(header_backup, "expire_others", cut)
+        with pytest.raises(Cut):
+            run()
+    assert give_up()[0] == "All data of pgdata are under a new volume key."
+    assert world.backups[-1] == "others expired", "restored, they would make the data unreadable"
+    assert outcomes(journal.REENCRYPT) == ["aborted"]
+
+
+def test_in_the_middle_there_is_no_way_back(world: World, cryptsetup: Tool) -> None:
+    cryptsetup.cut = True
+    with pytest.raises(Cut):
+        run()
+    with pytest.raises(NoWayBackError, match="has re-encrypted a part of the data"):
+        give_up()
+    assert outcomes(journal.REENCRYPT) == [None]
+
+
+def test_given_up_on_another_header_nothing_is_touched(world: World, cryptsetup: Tool) -> None:
+    cryptsetup.cut = True
+    with pytest.raises(Cut):
+        run()
+    world.machine.header = replace(world.machine.present, uuid=OTHER_UUID)
+    assert give_up() == ()
+    assert outcomes(journal.REENCRYPT) == ["aborted"]
+
+
+def test_given_up_after_it_ended(world: World, cryptsetup: Tool) -> None:
+    stopped_before_the_data_are_touched(world, cryptsetup)
+    (record,) = journal.unfinished("pgdata")
+    run()
+    with pytest.raises(UnknownOperationError):
+        reencrypt.give_up(WANTED, record)
 
 
 def test_a_journal_that_is_not_about_one(world: World) -> None:
