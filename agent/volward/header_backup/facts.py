@@ -17,6 +17,7 @@ from volward.keys.source import KeyRef
 from volward.model import DeviceClass, Header, Identity, ProviderKind
 
 FORMAT = 1
+LATEST = 253402300799  # the end of the year 9999: a file's name has four digits for it
 LARGEST_AREA_BYTES = 256 * 1024 * 1024  # a LUKS2 header area is at most 8 MiB of headers and 128 MiB of keyslots
 
 
@@ -63,7 +64,7 @@ class Facts:
     checksums: tuple[str, ...]  # of the header's copies, in hex: by them a header is known without reading its keyslots
     area_bytes: int
     digest: str  # SHA-256 of the header area, in hex
-    created_at: int  # seconds since the epoch
+    created_at: int  # seconds since the epoch, up to LATEST
     made_by: str
     keyslots: tuple[KeyslotFacts, ...]
     recipients: tuple[Recipient, ...]
@@ -94,19 +95,24 @@ def mark_of(content: header_token.HeaderToken) -> str:
 
 
 def keyslots_of(header: Header) -> tuple[KeyslotFacts, ...]:
-    """Return what a header says of its keyslots' keys."""
+    """Return what a header says of its keyslots' keys, made printable: a prologue may have nothing else."""
     found = []
     for slot in header.keyslots:
         if not slot.opens_data:
             continue
         own = next((content for token, content in header_token.all_of(header) if slot.number in token.keyslots), None)
         if own is not None:
-            key = (str(own.ref.provider), own.ref.name, own.ref.version, own.fingerprint)
-            found.append(KeyslotFacts(slot.number, slot.kdf, *key))
+            key = (str(own.ref.provider), printable(own.ref.name), own.ref.version, printable(own.fingerprint))
+            found.append(KeyslotFacts(slot.number, printable(slot.kdf), *key))
         else:
             tpm = header.token_of(slot.number, "systemd-tpm2") is not None
-            found.append(KeyslotFacts(slot.number, slot.kdf, str(ProviderKind.TPM2) if tpm else ""))
+            found.append(KeyslotFacts(slot.number, printable(slot.kdf), str(ProviderKind.TPM2) if tpm else ""))
     return tuple(found)
+
+
+def printable(text: str) -> str:
+    """Return a text from a header as a prologue may have it: U+FFFD in place of what is not printable."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def to_json(facts: Facts) -> str:
@@ -151,6 +157,8 @@ def from_json(line: str, *, name: str) -> Facts:
         )
         if not 0 < facts.area_bytes <= LARGEST_AREA_BYTES:
             raise ValueError("its size is impossible")
+        if facts.created_at > LATEST:
+            raise ValueError("its time is impossible")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise damaged(name, f"its prologue is not as specified ({type(error).__name__}: {error})") from error
     return facts

@@ -35,6 +35,17 @@ def recovery_refs(header: Header | None) -> tuple[KeyRef, ...]:
     return tuple(one.ref for one in found if one.keyslots and recovery_pair.is_complete(one.ref.details))
 
 
+def spoiled_pairs(header: Header) -> tuple[int, ...]:
+    """Return the recovery keyslots whose token has a pair that nothing can be sealed to."""
+    found = header_token.of_provider(header, ProviderKind.RECOVERY)
+    return tuple(
+        number
+        for one in found
+        if recovery_pair.PUBLIC in one.ref.details and not recovery_pair.is_complete(one.ref.details)
+        for number in one.keyslots
+    )
+
+
 @dataclass
 class SealingKeys:
     """The stores' keys for backups of one volume, in hand until the context ends; and who did not answer."""

@@ -8,6 +8,7 @@ exhausts, so scrypt's cost is small and fits every host. Calls no host commands.
 """
 
 import hashlib
+import math
 import os
 from collections.abc import Mapping
 
@@ -21,7 +22,7 @@ SCRYPT = "backup_scrypt"  # "N:r:p:salt"
 FIELDS = (PUBLIC, PRIVATE, SCRYPT)
 
 _COST, _BLOCKS, _LANES = 2**15, 8, 1  # 32 MiB
-_LARGEST_MEMORY_BYTES = 1024**3  # a header is not to make its reader run out of memory
+_LARGEST_COST_BYTES = 1024**3  # 128 * N * r * p: a header is not to make its reader run out of memory or of time
 _PURPOSE = "recovery pair"
 
 
@@ -35,8 +36,15 @@ def make(recovery_key: SecretBytes) -> Mapping[str, str]:
 
 
 def is_complete(details: Mapping[str, str]) -> bool:
-    """Say whether the details of a token have a pair; those of older tokens do not."""
-    return all(details.get(name) for name in FIELDS)
+    """Say whether the details of a token have a pair that can be sealed to; those of older tokens have none."""
+    if not all(details.get(name, "").isprintable() and details.get(name) for name in FIELDS):
+        return False
+    try:
+        with SecretBytes(bytes(1)) as nothing:
+            wrapping.seal_to(nothing, details[PUBLIC], purpose=_PURPOSE)
+    except KeyRejectedError:
+        return False
+    return True
 
 
 def private_key(details: Mapping[str, str], recovery_key: SecretBytes) -> SecretBytes:
@@ -45,7 +53,7 @@ def private_key(details: Mapping[str, str], recovery_key: SecretBytes) -> Secret
         cost, blocks, lanes, salt = details[SCRYPT].split(":")
         numbers = int(cost), int(blocks), int(lanes)
         sealed = details[PRIVATE]
-        if min(numbers) < 1 or 128 * numbers[0] * numbers[1] > _LARGEST_MEMORY_BYTES or numbers[2] > 16:
+        if min(numbers) < 1 or 128 * math.prod(numbers) > _LARGEST_COST_BYTES:
             raise ValueError("the cost is impossible")
         key = _stretched(recovery_key, *numbers, wrapping.decoded(salt))
     except (KeyError, ValueError) as error:

@@ -18,6 +18,7 @@ from volward.header_backup import recipients, scratch, sealing
 from volward.header_backup.recipients import SealingKeys
 from volward.header_backup.scratch import Scratch
 from volward.host import cryptsetup, header, header_area, superblock
+from volward.keys import recovery_pair
 from volward.keys.providers import Providers
 from volward.keys.source import KeyRef
 from volward.operations.header_backup import resolve
@@ -126,7 +127,8 @@ class _Restore:
         keys = stack.enter_context(
             SealingKeys.of(self._spec, self._providers, deadline_seconds=self._deadline, known=[opener])
         )
-        pairs = [one.ref for one in self._wanted.facts.recipients if one.is_recovery]
+        refs = [one.ref for one in self._wanted.facts.recipients if one.is_recovery]
+        pairs = [ref for ref in refs if recovery_pair.is_complete(ref.details)]
         uuid = self._wanted.facts.luks_uuid
         return keep(self._spec, self._wanted.device, keys, pairs, length=len(area), luks_uuid=uuid)
 

@@ -11,6 +11,7 @@ from volward.report.status import remark_lines
 from volward.report.volume import SeenVolume
 
 _WIDTH = 11
+_MINUTES = "%Y-%m-%d %H:%M"
 _RUNS = {Presence.PRESENT: "running", Presence.ABSENT: "not running", Presence.UNKNOWN: "unknown"}
 
 
@@ -41,13 +42,16 @@ def lines(one: SeenVolume, condition: Condition) -> Iterator[str]:
 def _login(one: SeenVolume) -> Iterator[str]:
     life = one.login
     if life is not None:
-        ends = "has no end" if life.ends_at is None else f"ends {_moment(life.ends_at)}"
+        ends = "has no end" if life.ends_at is None else f"ends {_moment(life.ends_at, _MINUTES)}"
         uses = f", {count(life.uses_left, 'use')} left" if life.uses_left else ""
-        yield f"the login to {life.address} {ends}{uses} (seen {_moment(life.seen_at)})"
+        yield f"the login to {life.address} {ends}{uses} (seen {_moment(life.seen_at, _MINUTES)})"
 
 
-def _moment(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+def _moment(seconds: float, form: str = f"{_MINUTES}:%S") -> str:
+    try:
+        return time.strftime(form, time.localtime(seconds))
+    except (OverflowError, ValueError, OSError):  # what a file or a server says is no reason not to show the rest
+        return "at no time that there is"
 
 
 def _titled(title: str, texts: Iterable[str]) -> Iterator[str]:
@@ -111,7 +115,7 @@ def _header(one: SeenVolume) -> Iterator[str]:
     yield f"{cipher}, data at {size(header.data_offset_bytes)}"
     backup = one.header_backup
     if backup is not None:
-        at = f" ({time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(backup.created_at))})" if backup.created_at else ""
+        at = f" ({_moment(backup.created_at)})" if backup.created_at else ""
         yield f"backup {backup.freshness}{at}"
     if header.flags or header.requirements:
         yield f"flags {', '.join((*header.flags, *header.requirements))}"
@@ -185,7 +189,7 @@ def _opened(one: SeenVolume) -> Iterator[str]:
     opening = one.opening
     if opening is not None:
         how = f"by {opening.by}" if opening.by else f"not: {opening.code}"
-        yield f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(opening.at))} {how}"
+        yield f"{_moment(opening.at)} {how}"
     elif one.seen.mapping.state is not MappingState.ABSENT:
         yield "unknown by what: not by volward in this boot"
 

@@ -104,12 +104,13 @@ class BackupHost:
             self._token(ref, number, print_)
         return print_
 
-    def enrol_recovery(self, number: int = 1, *, pair: bool = True) -> SecretBytes:
-        """A recovery key in a keyslot, as volward enrols it; its test types it."""
+    def enrol_recovery(self, number: int = 1, *, pair: bool = True, public: str = "") -> SecretBytes:
+        """A recovery key in a keyslot, as volward enrols it; its test types it. ``public`` spoils its pair."""
         key = recovery.generate()
         self._add(key, number, RECOVERY_COST)
         ref = KeyRef(ProviderKind.RECOVERY, f"{self.spec.name}.recovery", 1)
-        ref = replace(ref, details=recovery_pair.make(key)) if pair else ref
+        spoiled = {recovery_pair.PUBLIC: public} if public else {}
+        ref = replace(ref, details={**recovery_pair.make(key), **spoiled}) if pair else ref
         self._token(ref, number, "", confirmed=True)
         typed = self.store(ProviderKind.RECOVERY)
         with key.view() as view:

@@ -47,6 +47,8 @@ WRONG: list[tuple[str, Any]] = [
     ("sequence", -1),
     ("sequence", True),
     ("checksums", [1]),
+    ("created_at", facts.LATEST + 1),
+    ("created_at", 10**30),
     ("area_bytes", 0),
     ("area_bytes", facts.LARGEST_AREA_BYTES + 1),
     ("keyslots", [{}]),
@@ -98,6 +100,16 @@ def test_whose_keys_are_in_it() -> None:
     )
     assert replace(FACTS, keyslots=found).has_key("f" * 32)
     assert not replace(FACTS, keyslots=found).has_key("0" * 32)
+
+
+def test_a_hostile_token_makes_no_backup_unreadable() -> None:
+    ref = KeyRef(ProviderKind.CREDENTIAL, "vol\x1b[2J\n", 3)
+    body = json.loads(header_token.build(HeaderToken("pgdata", ref, (0,), "f\u202ef")))
+    header = replace(HEADER, keyslots=(replace(keyslot(0), kdf="pb\x00"),), tokens=(Token(0, "volward", (0,), body),))
+    (found,) = facts.keyslots_of(header)
+    assert (found.key, found.fingerprint, found.kdf) == ("vol\ufffd[2J\ufffd", "f\ufffdf", "pb\ufffd")
+    whole = replace(WHOLE, keyslots=(found,))
+    assert facts.from_json(facts.to_json(whole), name="x") == whole
 
 
 def test_by_what_a_key_is_known_in_a_backup() -> None:

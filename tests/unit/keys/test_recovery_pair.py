@@ -38,6 +38,8 @@ def test_another_recovery_key_does_not_open_it() -> None:
         {recovery_pair.SCRYPT: "x:8:1:AAAA"},
         {recovery_pair.SCRYPT: f"{2**24}:8:1:AAAA"},  # 16 GiB
         {recovery_pair.SCRYPT: "1024:8:17:AAAA"},
+        {recovery_pair.SCRYPT: f"{2**20}:8:16:AAAA"},  # 1 GiB, sixteen times over
+        {recovery_pair.SCRYPT: f"2:1:{2**29}:AAAA"},
         {recovery_pair.SCRYPT: "-2:8:1:AAAA"},
         {recovery_pair.PRIVATE: "AAAA"},
     ],
@@ -51,3 +53,9 @@ def test_a_token_without_a_pair() -> None:
     assert not recovery_pair.is_complete({})
     with recovery.generate() as key, pytest.raises(KeyRejectedError):
         recovery_pair.private_key({}, key)
+
+
+@pytest.mark.parametrize("public", ["", "AAAA", "no base64", "\u00e9", "A" * 43 + "="])
+def test_a_public_half_that_nothing_can_be_sealed_to(public: str) -> None:
+    with recovery.generate() as key:
+        assert not recovery_pair.is_complete({**recovery_pair.make(key), recovery_pair.PUBLIC: public})

@@ -31,6 +31,7 @@ from volward.header_backup import files, recipients, sealing
 from volward.header_backup.facts import Kind
 from volward.header_backup.scratch import Scratch
 from volward.host import cryptsetup, header_area, superblock
+from volward.keys import recovery_pair
 from volward.keys.providers import Providers
 from volward.model import (
     BlankProbe,
@@ -167,6 +168,19 @@ def test_a_repair_keeps_what_is_there_for_whoever_opens_the_backups(
     volume.move_store(monkeypatch)
     assert repair(volume.spec, deadline_seconds=1) is not None
     assert kept(volume)[1] == before
+
+
+def test_a_recipient_that_nothing_can_be_sealed_to_stops_no_restore(
+    volume: BackupHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume.enrol_recovery().wipe()
+    whole = area(volume)
+    volume.backup()
+    volume.wreck()
+    monkeypatch.setattr(recovery_pair, "is_complete", lambda details: False)
+    restored(volume)
+    assert area(volume) == whole
+    assert [one.ref.provider for one in sealing.read_facts(kept(volume)[0]).recipients] == [CREDENTIAL]
 
 
 def test_a_recovery_key_that_opens_the_file_and_no_keyslot(volume: BackupHost, monkeypatch: pytest.MonkeyPatch) -> None:
