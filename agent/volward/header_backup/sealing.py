@@ -8,6 +8,7 @@ an old key opens the data for ever. Calls no host commands.
 """
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -64,9 +65,14 @@ def unseal(sealed: Sealed, data_key: SecretBytes) -> bytes:
 
 
 def read_facts(path: Path) -> Facts:
-    """Read the prologue alone; only opening the file shows it to be authentic. Raises HeaderBackupError, OSError."""
+    """Read the prologue of a file that is as long as it says; only opening the file shows it to be authentic.
+
+    Raises HeaderBackupError, OSError.
+    """
     with path.open("rb") as file:
-        return _head(path.name, file)[1]
+        head, facts = _head(path.name, file)
+        _refuse_other_length(path.name, facts, file.seek(0, os.SEEK_END) - len(head))
+    return facts
 
 
 def read(path: Path) -> Sealed:
@@ -74,8 +80,7 @@ def read(path: Path) -> Sealed:
     with path.open("rb") as file:
         head, facts = _head(path.name, file)
         body = file.read(facts.area_bytes + _TAG_BYTES + 1)
-    if len(body) != facts.area_bytes + _TAG_BYTES:
-        raise prologue.damaged(path.name, "it is cut off, or something follows it")
+    _refuse_other_length(path.name, facts, len(body))
     return Sealed(path.name, facts, head, body)
 
 
@@ -88,7 +93,7 @@ def for_recovery(data_key: SecretBytes, ref: KeyRef, *, luks_uuid: str) -> Recip
     """Seal the data key to the pair in ``ref.details``; needs no secret. Raises KeyRejectedError without a pair."""
     pair = {name: ref.details.get(name, "") for name in recovery_pair.FIELDS}
     sealed = wrapping.seal_to(data_key, pair[recovery_pair.PUBLIC], purpose=_purpose(luks_uuid))
-    return Recipient(KeyRef(ref.provider, ref.name, ref.version, pair), sealed)
+    return Recipient(KeyRef(ref.provider, prologue.printable(ref.name), ref.version, pair), sealed)
 
 
 def data_key(recipient: Recipient, key: SecretBytes, *, luks_uuid: str) -> SecretBytes:
@@ -102,6 +107,11 @@ def data_key(recipient: Recipient, key: SecretBytes, *, luks_uuid: str) -> Secre
 def _purpose(luks_uuid: str) -> str:
     """What is sealed for one volume's backups opens none of another's."""
     return f"header backup {luks_uuid}"
+
+
+def _refuse_other_length(name: str, facts: Facts, body_bytes: int) -> None:
+    if body_bytes != facts.area_bytes + _TAG_BYTES:
+        raise prologue.damaged(name, "it is cut off, or something follows it")
 
 
 def _head(name: str, file: IO[bytes]) -> tuple[bytes, Facts]:

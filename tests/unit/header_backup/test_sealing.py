@@ -94,3 +94,12 @@ def test_a_file_that_is_cut_off(tmp_path: Path, key: SecretBytes, cut: int) -> N
 def test_a_file_with_something_behind_it(tmp_path: Path, key: SecretBytes) -> None:
     with pytest.raises(HeaderBackupError, match="follows"):
         sealing.read(stored(tmp_path, sealed_file(key) + b"x"))
+
+
+@pytest.mark.parametrize("more", [b"x", b""])
+def test_the_prologue_of_a_file_that_is_not_whole_says_nothing(tmp_path: Path, key: SecretBytes, more: bytes) -> None:
+    """Whether there is a backup of the present header is told by it, without opening the file."""
+    content = sealed_file(key)
+    path = stored(tmp_path, content + more if more else content[:-1])
+    with pytest.raises(HeaderBackupError, match="cut off, or something follows"):
+        sealing.read_facts(path)
