@@ -17,7 +17,7 @@ from pathlib import Path
 from volward import durable
 from volward.errors import HeaderBackupError, NoHeaderBackupError
 from volward.header_backup import sealing
-from volward.header_backup.facts import Facts, Kind
+from volward.header_backup.facts import LATEST, Facts, Kind
 
 _SUFFIXES = {Kind.BACKUP: "header", Kind.KEPT: "kept"}
 _NAME = re.compile(r"([a-z][a-z0-9-]*)\.\d{8}T\d{6}Z\.[0-9a-f]{8}\.(header|kept)", re.ASCII)
@@ -28,7 +28,7 @@ Prove = Callable[[Path], None]
 
 @dataclass(frozen=True)
 class Stored:
-    """A file with its prologue; ``facts`` None when the prologue cannot be read, for the reason in ``error``."""
+    """A file with its prologue; ``facts`` None when it is damaged or cannot be read, for the reason in ``error``."""
 
     path: Path
     facts: Facts | None
@@ -36,9 +36,10 @@ class Stored:
 
 
 def listing(directory: Path, volumes: Iterable[str] | None = None) -> dict[str, tuple[Stored, ...]]:
-    """Return the files by volume, newest first; of these volumes or of all. Raises OSError.
+    """Return the files by volume, newest first; of these volumes or of all. Raises OSError for the directory alone.
 
-    The volume is the one in the file's name, and a prologue that names another is an error of that file.
+    The volume is the one in the file's name, and a prologue that names another is an error of that file, as is
+    whatever stands in the way of reading it: it hides no other.
     """
     wanted = None if volumes is None else set(volumes)
     found: dict[str, list[Stored]] = {}
@@ -82,6 +83,16 @@ def named(directory: Path, volume: str, name: str) -> Path:
     return path
 
 
+def moment(directory: Path, volume: str, luks_uuid: str, *, now: int) -> int:
+    """Return when a file that is written now was made: later than every other one of that header. Raises OSError.
+
+    The newest one is restored, and a clock can be set back; seconds since the epoch, as ``now`` is.
+    """
+    others = (one.facts for one in of(directory, volume) if one.facts is not None)
+    newest = max((facts.created_at for facts in others if facts.luks_uuid == luks_uuid), default=-1)
+    return min(max(now, newest + 1), LATEST)
+
+
 def write(directory: Path, facts: Facts, content: bytes, *, prove: Prove) -> Path:
     """Write a file, have it proven, give it its name, and return it.
 
@@ -113,6 +124,10 @@ def _stored(path: Path, volume: str) -> Stored:
         facts = sealing.read_facts(path)
     except HeaderBackupError as error:
         return Stored(path, None, error.what)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        return Stored(path, None, f"{path.name} cannot be read: {error.strerror or error}.")
     if facts.volume != volume:
         return Stored(path, None, f"{path.name} is a backup of {facts.volume}.")
     return Stored(path, facts)

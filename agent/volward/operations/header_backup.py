@@ -211,9 +211,14 @@ class _Backup:
                 f"The header backup of {self._spec.name} is not sealed for a provider: {one}" for one in keys.failures
             ]
             wanted = {ref for ref, _ in keys.keys}
-            pairs = recipients.recovery_refs(present)
+            pairs, spoiled = recipients.recovery_refs(present), recipients.spoiled_pairs(present)
+            self._remarks += [
+                f"The recovery key of keyslot {number} opens no header backup of {self._spec.name}, because its key "
+                f"pair cannot be read: `volward recovery enrol {self._spec.name}` makes one that does."
+                for number in spoiled
+            ]
             # A volume without a recovery key is told so elsewhere, at each step of its life.
-            if not pairs and (self._ask or header_token.recovery_keyslots(present)):
+            if not pairs and not spoiled and (self._ask or header_token.recovery_keyslots(present)):
                 self._remarks.append(
                     f"No recovery key opens the header backups of {self._spec.name}: "
                     f"`volward recovery enrol {self._spec.name}` makes one that does."
@@ -286,7 +291,10 @@ def prove_sealing(path: Path, area: bytes, keys: SealingKeys) -> None:
 def facts_of(
     spec: VolumeSpec, device: Device, found: Header | None, area: bytes, kind: Kind, *, luks_uuid: str
 ) -> Facts:
-    """Return what a file says of a header area on that device; ``found`` None when no header can be read in it."""
+    """Return what a file says of a header area on that device; ``found`` None when no header can be read in it.
+
+    Raises OSError for a directory of backups that cannot be read.
+    """
     return Facts(
         kind=kind,
         volume=spec.name,
@@ -296,7 +304,7 @@ def facts_of(
         checksums=found.checksums if found else (),
         area_bytes=len(area),
         digest=sealing.digest(area),
-        created_at=int(time.time()),
+        created_at=files.moment(spec.header_backups, spec.name, luks_uuid, now=int(time.time())),
         made_by=f"volward {__version__}",
         keyslots=prologue.keyslots_of(found) if found else (),
         recipients=(),
@@ -315,10 +323,8 @@ def write(
 
 def _sealed_for(facts: Facts, wanted: set[KeyRef], pairs: Iterable[KeyRef]) -> bool:
     """Whether everybody who should open it is a recipient."""
-    public = {one.ref.details[recovery_pair.PUBLIC] for one in facts.recipients if one.is_recovery}
-    return wanted <= {one.ref for one in facts.recipients} and all(
-        ref.details[recovery_pair.PUBLIC] in public for ref in pairs
-    )
+    public = [ref.details[recovery_pair.PUBLIC] for ref in pairs]
+    return wanted <= {one.ref for one in facts.recipients} and all(map(facts.has_key, public))
 
 
 def _present(spec: VolumeSpec) -> tuple[Device, Header, bytes]:

@@ -1,5 +1,6 @@
 """The directory: a file has its name only once it is proven, and nothing is ever overwritten."""
 
+import errno
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from tests.unit.header_backup.builders import FACTS, sealed_file
 
 from volward.errors import NoHeaderBackupError, VerificationError
 from volward.header_backup import files, sealing
-from volward.header_backup.facts import Facts, Kind
+from volward.header_backup.facts import LATEST, Facts, Kind
 from volward.secret import SecretBytes
 
 
@@ -80,6 +81,19 @@ def test_names_alone(directory: Path, key: SecretBytes) -> None:
     assert files.names(directory) == {"pgdata": [new, old], "pgdata-2": [other]}
 
 
+def test_newest_is_what_was_written_last_and_not_what_the_clock_says(directory: Path, key: SecretBytes) -> None:
+    """The clock was set back: a file that is written later has to be the newest all the same."""
+    assert files.moment(directory, "pgdata", FACTS.luks_uuid, now=1000) == 1000
+    write(directory, key, replace(FACTS, created_at=2000))
+    write(directory, key, replace(FACTS, created_at=3000, kind=Kind.KEPT))
+    write(directory, key, replace(FACTS, created_at=9000, luks_uuid="another"))
+    write(directory, key, replace(FACTS, created_at=9000, volume="pgdata-2"))
+    assert files.moment(directory, "pgdata", FACTS.luks_uuid, now=1000) == 3001
+    assert files.moment(directory, "pgdata", FACTS.luks_uuid, now=5000) == 5000
+    write(directory, key, replace(FACTS, created_at=LATEST))
+    assert files.moment(directory, "pgdata", FACTS.luks_uuid, now=5000) == LATEST
+
+
 def test_nothing_is_listed_where_there_is_nothing(directory: Path) -> None:
     assert files.listing(directory) == {}
     assert files.of(directory, "pgdata") == ()
@@ -95,6 +109,30 @@ def test_damage_is_listed_and_counts_as_no_backup(directory: Path, key: SecretBy
     assert found.facts is None and "damaged" in found.error
     assert files.backups(directory, "pgdata") == ()
     assert "is a backup of pgdata" in files.of(directory, "other")[0].error
+
+
+def test_one_that_cannot_be_read_hides_no_other(
+    directory: Path, key: SecretBytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = write(directory, key), write(directory, key)
+    read = sealing.read_facts
+
+    def failing(path: Path) -> Facts:
+        if path == bad:
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return read(path)
+
+    monkeypatch.setattr(sealing, "read_facts", failing)
+    found = {one.path: one for one in files.of(directory, "pgdata")}
+    assert found[bad].facts is None and "Input/output error" in found[bad].error
+    assert found[good].facts is not None
+    assert [path for path, _ in files.backups(directory, "pgdata")] == [good]
+
+
+def test_a_directory_with_a_backups_name(directory: Path, key: SecretBytes) -> None:
+    path = write(directory, key)
+    path.with_name(path.name.replace("2025", "2024")).mkdir()
+    assert [one.facts is None for one in files.of(directory, "pgdata")] == [False, True]
 
 
 def test_one_that_expires_meanwhile(directory: Path, key: SecretBytes, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -195,6 +196,34 @@ def test_a_recovery_key_of_an_older_volward_opens_no_backup_and_that_is_said(vol
     volume.enrol_recovery(pair=False).wipe()
     (said,) = header_backup.after_change(volume.spec, Providers(), deadline_seconds=1)
     assert "volward recovery enrol pgdata" in said
+
+
+@pytest.mark.parametrize("public", ["AAAA", "A" * 43 + "="])
+def test_a_pair_that_nothing_can_be_sealed_to_is_left_out_and_said(volume: BackupHost, public: str) -> None:
+    volume.enrol_recovery(2).wipe()
+    volume.enrol_recovery(1, public=public).wipe()
+    made = volume.backup()
+    assert [one.ref.provider for one in made.facts.recipients] == [CREDENTIAL, ProviderKind.RECOVERY]
+    (said,) = made.remarks
+    assert "keyslot 1" in said and "volward recovery enrol pgdata" in said
+    assert volume.backup().existed
+
+
+def test_a_file_whose_recovery_recipient_has_no_pair(volume: BackupHost) -> None:
+    volume.enrol_recovery().wipe()
+    facts = volume.backup().facts
+    bare = Recipient(KeyRef(ProviderKind.RECOVERY, "pgdata.recovery", 1), "x")
+    _put(volume, replace(facts, recipients=(bare,), created_at=facts.created_at + 60))
+    assert volume.backup().existed
+
+
+def test_the_clock_was_set_back(volume: BackupHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = volume.backup().facts
+    volume.enrol(volume.store(CREDENTIAL), 1)
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    second = volume.backup()
+    assert second.facts.created_at == first.created_at + 1
+    assert files.of(volume.spec.header_backups, "pgdata")[0].path == second.path
 
 
 def test_a_volume_of_passphrases_alone(volume: BackupHost) -> None:
