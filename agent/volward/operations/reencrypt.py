@@ -318,23 +318,30 @@ class _Keys:
     def gather(self, wish: Reencryption, *, all_of_them: bool) -> None:
         """Read or ask for the keys of the carried keyslots and try each; of a resumed one any key will do.
 
-        Raises KeyRejectedError for one that opens none of them, NoOpenerError when there are too few.
+        Then a store that cannot be reached is passed over, and what people type is asked for last. Raises NoOpenerError
+        when there are too few, with all that was said; of a new one also what the stores raise, and KeyRejectedError
+        for a key that opens none of its keyslots.
         """
         numbers = wish.carried if all_of_them else tuple(k.number for k in self._header.keyslots if k.opens_data)
-        for kind, refs in self._by_provider(numbers):
-            if kind in TYPED:
-                self._ask(kind, [number for number, _ in refs])
-                continue
-            for ref in dict.fromkeys(ref for _, ref in refs if ref is not None):
-                source = self._work.providers.source(kind, self._work.spec)
-                key = self._wiped.enter_context(source.read(ref, deadline_seconds=self._work.deadline_seconds))
-                self._match(key, [number for number, its in refs if its == ref], str(ref))
+        said: list[str] = []
+        for kind, ref, its in self._readable(numbers):
+            try:
+                self._read(kind, ref, its, all_of_them=all_of_them)
+            except VolwardError as error:
+                if all_of_them:
+                    raise
+                said.append(f"{ref or kind}: {error.what}")
             if self.by_keyslot and not all_of_them:
                 return
         if len(self.by_keyslot) < (LEAST_KEYS if all_of_them else 1):
             raise NoOpenerError(
-                f"Only {len(self.by_keyslot)} key of {self._work.spec.name} is at hand.",
+                " ".join([f"Only {len(self.by_keyslot)} key of {self._work.spec.name} is at hand.", *said]),
                 resolution="On a terminal, the recovery key is asked for and counts.",
+            )
+        if all_of_them and (locked := sorted(set(numbers) - set(self.by_keyslot))):
+            raise KeyRejectedError(
+                f"Keyslot {locked[0]} of {self._work.spec.name} is opened by none of the keys that its token names.",
+                resolution="Nothing was changed. `volward preflight` tries every key.",
             )
 
     def leave(self, number: int | None) -> None:
@@ -355,25 +362,29 @@ class _Keys:
                 cryptsetup.remove_token(self.node, token.number)
         cryptsetup.kill_slot(self.node, keyslot=number, proof=KeyslotProof(keyslot, key))
 
-    def _by_provider(self, numbers: Sequence[int]) -> list[tuple[ProviderKind, list[tuple[int, KeyRef | None]]]]:
-        """Return the keyslots by provider, stored keys first, with the refs of their keys."""
-        found: dict[ProviderKind, list[tuple[int, KeyRef | None]]] = {}
+    def _readable(self, numbers: Sequence[int]) -> list[tuple[ProviderKind, KeyRef | None, list[int]]]:
+        """Return what can be read or asked for, with the keyslots that it opens: stored keys first, recovery last."""
+        found: dict[tuple[ProviderKind, KeyRef | None], list[int]] = {}
         for _, content in header_token.all_of(self._header):
-            for number in content.keyslots:
-                if number in numbers:
-                    found.setdefault(content.ref.provider, []).append((number, content.ref))
+            kind = content.ref.provider
+            of = (kind, None if kind in TYPED else content.ref)
+            found.setdefault(of, []).extend(number for number in content.keyslots if number in numbers)
         for token in self._header.tokens:
             if token.type == header_token.SYSTEMD_RECOVERY:
-                own = found.setdefault(ProviderKind.RECOVERY, [])
-                own += [(number, None) for number in token.keyslots if number in numbers]
-        return sorted(found.items(), key=lambda one: one[0] in TYPED)
+                own = found.setdefault((ProviderKind.RECOVERY, None), [])
+                own += [number for number in token.keyslots if number in numbers]
+        readable = [(kind, ref, its) for (kind, ref), its in found.items() if its]
+        return sorted(readable, key=lambda one: (one[0] in TYPED, one[0] is ProviderKind.RECOVERY))
 
-    def _ask(self, kind: ProviderKind, numbers: list[int]) -> None:
+    def _read(self, kind: ProviderKind, ref: KeyRef | None, numbers: list[int], *, all_of_them: bool) -> None:
+        """Read a stored key once; what a person types is asked for until it was shown for all keyslots, or for one."""
         source = self._work.providers.source(kind, self._work.spec)
-        ref = source.first_ref(self._work.spec.name)
-        while any(number not in self.by_keyslot for number in numbers):
-            key = self._wiped.enter_context(source.read(ref, deadline_seconds=self._work.deadline_seconds))
-            self._match(key, [number for number in numbers if number not in self.by_keyslot], f"the {kind} key")
+        what = ref or source.first_ref(self._work.spec.name)
+        while left := [number for number in numbers if number not in self.by_keyslot]:
+            key = self._wiped.enter_context(source.read(what, deadline_seconds=self._work.deadline_seconds))
+            self._match(key, left, str(ref or f"the {kind} key"))
+            if ref is not None or not all_of_them:
+                return
 
     def _match(self, key: SecretBytes, numbers: Sequence[int], name: str) -> None:
         fits = [number for number in numbers if cryptsetup.test_key(self.node, key, keyslot=number)]

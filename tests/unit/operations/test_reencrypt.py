@@ -23,6 +23,7 @@ from volward.errors import (
     KeyRejectedError,
     NoHeaderBackupError,
     NoOpenerError,
+    NoTerminalError,
     NoWayBackError,
     ProviderUnavailableError,
     UnfinishedOperationError,
@@ -31,7 +32,7 @@ from volward.errors import (
 )
 from volward.host import reencrypt as tool
 from volward.host.cryptsetup import Pbkdf2
-from volward.model import Fate, Keyslot, Observation, Progress, Reencryption, Token
+from volward.model import Fate, Keyslot, Observation, Progress, ProviderKind, Reencryption, Token
 from volward.operations import header_backup, reencrypt
 from volward.operations.reencrypt import Wanted
 from volward.operations.watcher import Watcher
@@ -230,6 +231,54 @@ def test_a_typed_key_that_fits_nothing(world: World, cryptsetup: Tool) -> None:
         run()
     assert outcomes(journal.REENCRYPT) == []
     assert world.machine.present.volume_key_digest == "old"
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [(CREDENTIAL, "Keyslot 4 of pgdata is opened by none"), (RECOVERY, "opens none of the keyslots")]
+)
+def test_a_keyslot_that_its_key_does_not_open(
+    world: World, cryptsetup: Tool, monkeypatch: pytest.MonkeyPatch, kind: ProviderKind, words: str
+) -> None:
+    machine = world.machine
+    machine.add(4, b"another key", Pbkdf2())
+    tokens = tuple(
+        replace(one, keyslots=(*one.keyslots, 4)) if one.provider == kind else one for one in machine.present.tokens
+    )
+    machine.header = replace(machine.present, tokens=tokens)
+    monkeypatch.setattr(reencrypt, "_rotate_first", lambda *_: None)
+    with pytest.raises(KeyRejectedError, match=words):
+        run()
+    assert outcomes(journal.REENCRYPT) == []
+    assert machine.present.volume_key_digest == "old"
+
+
+def paused(world: World, cryptsetup: Tool) -> None:
+    """Leave a re-encryption in the middle."""
+    cryptsetup.stops = True
+    with pytest.raises(InterruptedRunError):
+        run()
+    cryptsetup.stops = False
+
+
+def test_one_key_is_enough_to_go_on_whatever_store_is_away(world: World, cryptsetup: Tool) -> None:
+    paused(world, cryptsetup)
+    store = world.machine.sources[CREDENTIAL]
+    store.error = ProviderUnavailableError("It is sealed.", resolution="Wait.")
+    run()
+    assert cryptsetup.resumed_by == FIRST_RECOVERY
+    assert world.machine.present.volume_key_digest == "new"
+
+
+def test_all_that_was_said_when_no_key_is_at_hand(world: World, cryptsetup: Tool) -> None:
+    paused(world, cryptsetup)
+    store, typed = world.machine.sources[CREDENTIAL], world.machine.sources[RECOVERY]
+    store.error = ProviderUnavailableError("It is sealed.", resolution="Wait.")
+    typed.error = NoTerminalError("Nobody is there.", resolution="Run it on a terminal.")
+    with pytest.raises(NoOpenerError) as caught:
+        run()
+    said = str(caught.value)
+    assert "credential:volward.pgdata.v2: It is sealed. recovery: Nobody is there." in said, "the recovery key last"
+    assert outcomes(journal.REENCRYPT) == [None]
 
 
 def test_two_keys_have_to_be_at_hand(world: World, cryptsetup: Tool) -> None:
