@@ -64,8 +64,8 @@ def _classified(node: Path, error: ToolFailedError) -> Exception:
     if "TPM2 support" in said or "unrecognized option" in said:
         return ToolMissingError(
             f"systemd-cryptenroll cannot use the TPM here: {said}",
-            resolution="systemd 252 or newer and its TPM libraries are needed: apt install systemd-cryptsetup, on Debian "
-            "12 libtss2-esys-3.0.2-0 libtss2-mu0 libtss2-rc0 libtss2-tcti-device0.",
+            resolution="systemd 252 or newer and its TPM libraries are needed. Debian 13: apt install "
+            "systemd-cryptsetup; Debian 12: libtss2-esys-3.0.2-0 libtss2-mu0 libtss2-rc0 libtss2-tcti-device0.",
         )
     if "TPM2 device" in said or "TCTI" in said or "tpm:warn" in said:
         return ProviderUnavailableError(

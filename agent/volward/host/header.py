@@ -277,6 +277,8 @@ def _header(fields: _Binary, document: dict[str, object]) -> Header:
         volume_key_digest=_volume_key_digest(digests, live),
         checksums=(fields.checksum.hex(),),
         area_bytes=2 * fields.size_bytes + _integer(config["keyslots_size"]),
+        # cryptsetup's own sign of it (CRYPT_REENCRYPT_CRASH); an orderly stop takes the flag away.
+        cut_in_hot_zone=any("in-reencryption" in _strings(one.get("flags", [])) for one in live.values()),
     )
 
 

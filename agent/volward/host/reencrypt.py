@@ -51,6 +51,18 @@ def resume(node: Path, key: SecretBytes, *, on_progress: Callable[[Progress], No
         run.follow([*_COMMAND, "--resume-only", *key_file, node], None, on_line=_reader(on_progress), stop=stop)
 
 
+def recover(node: Path, key: SecretBytes) -> None:
+    """Mend the part of the data in which a re-encryption was killed; ``key`` opens a keyslot. For as long as it takes.
+
+    Without it `resume` ends with "Device requires reencryption recovery. Run repair first." Raises as `begin`.
+    """
+    with lines([key]) as secret, status.classified(node):
+        run.follow(
+            ["cryptsetup", "repair", "--batch-mode", "--type", "luks2", node], secret,
+            on_line=lambda _: None, stop=lambda: False,
+        )  # fmt: skip
+
+
 def lines(keys: Sequence[SecretBytes]) -> SecretBytes:
     """Return the keys as lines, in one secret that the caller wipes. Raises ValueError for a key with a newline."""
 
