@@ -83,9 +83,12 @@ def test_one_that_ends_in_the_middle_is_refused_told_and_finished(host: Host) ->
     host.volward("close", NAME)
     ended: list[Talk] = []
     asked = ("Recovery key for data: ", recovery + "\n")
-    talking = threading.Thread(target=lambda: ended.append(talk(host, ROTATE, asked, seconds=900)))
+    told = ["sh", "-c", f"exec {' '.join(ROTATE)} 2>/run/told"]
+    talking = threading.Thread(target=lambda: ended.append(talk(host, told, asked, seconds=900)))
     talking.start()
-    host.run("kill", "-KILL", running(host, "cryptsetup reencrypt"))
+    killed = running(host, "cryptsetup reencrypt")
+    wait_for_progress(host, "/run/told")  # within the data: before that nothing has to be recovered
+    host.run("kill", "-KILL", killed)
     talking.join()
     assert ended[0].status == 71, ended[0].output
     assert "reencrypt" in json.dumps(header(host, disk.link)["config"])
@@ -110,6 +113,16 @@ def test_one_that_ends_in_the_middle_is_refused_told_and_finished(host: Host) ->
     host.volward("open", NAME)
     assert digest(host) == content
     host.run("cryptsetup", "open", "--test-passphrase", disk.link, input=recovery)
+
+
+def wait_for_progress(host: Host, file: str) -> None:
+    """Wait for the first line that says how far it is."""
+    limit = time.monotonic() + 300
+    while time.monotonic() < limit:
+        if host.run("grep", "--quiet", " %, ", file, ok=(0, 1, 2)).status == 0:
+            return
+        time.sleep(0.05)
+    raise AssertionError("it never said how far it is")
 
 
 def running(host: Host, what: str) -> str:

@@ -109,6 +109,7 @@ class Header:
     volume_key_digest: str = ""  # of the key that the data are under, as the header has it (base64); "": not one
     checksums: tuple[str, ...] = ()  # of the copies that are whole and alike, in hex; every update changes them
     area_bytes: int = 0  # both copies and the keyslots behind them: what a header backup holds
+    cut_in_hot_zone: bool = False  # a re-encryption was killed within a part of the data; that is recovered first
 
     @property
     def damaged(self) -> bool:

@@ -242,7 +242,10 @@ class _Reencrypting:
         name, watcher = self._spec.name, self._watcher
         refuse_use(self._spec, observe(self._spec), online=wish.online)
         on_progress: Callable[..., None] = lambda so_far: watcher.progress(name, so_far)  # noqa: E731
-        if keys.header_now().reencrypting:
+        present = keys.header_now()
+        if present.cut_in_hot_zone:
+            reencrypt.recover(keys.node, keys.every()[0])
+        if present.reencrypting:
             reencrypt.resume(keys.node, keys.every()[0], on_progress=on_progress, stop=watcher.interrupted)
         else:
             reencrypt.begin(

@@ -262,6 +262,24 @@ def test_what_cryptsetup_writes(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("cryptsetup") is None, reason="cryptsetup is not installed")
+@pytest.mark.parametrize(
+    ("flags", "cut"), [(["in-reencryption"], True), (["backup-final", "in-reencryption"], False), ([], False)]
+)
+def test_a_reencryption_that_was_killed_in_a_hot_zone_is_told(tmp_path: Path, flags: list[str], cut: bool) -> None:
+    """As cryptsetup goes by it: a segment of what is there now has the flag."""
+    document = luks_image.document()
+    document["segments"]["1"] = {**document["segments"]["0"], "offset": "17825792", "flags": flags}
+    document["config"]["requirements"] = {"mandatory": ["online-reencrypt-v2"]}
+    image = luks_image.write(
+        tmp_path / "disk",
+        primary=luks_image.header_copy(document),
+        secondary=luks_image.header_copy(document, offset=0x4000),
+    )
+    found = header.read(image).header
+    assert found is not None
+    assert found.cut_in_hot_zone is cut
+
+
 def test_in_the_middle_of_a_reencryption_there_is_no_one_volume_key(tmp_path: Path) -> None:
     """Begun by the real tool; one key for each keyslot comes on standard input, a line each, and the tokens follow."""
     disk, keys = tmp_path / "disk", [tmp_path / "first", tmp_path / "second"]

@@ -28,6 +28,7 @@ class Follow:
         self.stdin: bytes | None = None
         self.said: list[str] = []
         self.error: Exception | None = None
+        self.stops = False
 
     def __call__(
         self,
@@ -41,8 +42,9 @@ class Follow:
         if standard_input is not None:
             with standard_input.view() as view:
                 self.stdin = bytes(view)
-        for line in self.said:
+        for line in (*self.said, ""):
             on_line(line)
+        self.stops = stop()
         if self.error:
             raise self.error
         return Completed((), 0, "", "")
@@ -76,6 +78,16 @@ def test_going_on_takes_one_key(follow: Follow) -> None:
     reencrypt.resume(NODE, SecretBytes(b"key"), on_progress=lambda _: None, stop=lambda: False)
     assert follow.argv[-6:] == ["--resume-only", "--key-file", "KEY", "--keyfile-size", "3", "/dev/vdb"]
     assert follow.stdin is None
+
+
+def test_what_was_cut_in_a_hot_zone_is_recovered_by_one_key(follow: Follow) -> None:
+    reencrypt.recover(NODE, SecretBytes(b"key"))
+    assert follow.argv == ["cryptsetup", "repair", "--batch-mode", "--type", "luks2", "/dev/vdb"]
+    assert follow.stdin == b"key\n"
+    assert not follow.stops, "it is never stopped on the way"
+    follow.error = ToolFailedError("`cryptsetup`", resolution="Look.", status=2)
+    with pytest.raises(KeyRejectedError):
+        reencrypt.recover(NODE, SecretBytes(b"key"))
 
 
 def test_a_key_that_fits_no_keyslot(follow: Follow) -> None:

@@ -49,6 +49,7 @@ class Tool:
         self.world = world
         self.began: dict[int, bytes] = {}
         self.resumed_by: bytes = b""
+        self.recovered_by: bytes = b""
         self.stops = False  # in the middle, in order
         self.cut = False  # in the middle
         self.does_nothing = False
@@ -64,7 +65,12 @@ class Tool:
         machine.header = replace(machine.present, requirements=("online-reencrypt-v2",))
         self._go_on(**watching)
 
+    def recover(self, node: Path, key: SecretBytes) -> None:
+        self.recovered_by = _bytes(key)
+        self.world.machine.header = replace(self.world.machine.present, cut_in_hot_zone=False)
+
     def resume(self, node: Path, key: SecretBytes, **watching: Any) -> None:
+        assert not self.world.machine.present.cut_in_hot_zone, "Run repair first."
         self.resumed_by = _bytes(key)
         assert self.resumed_by in self.world.machine.slots.values()
         self._go_on(**watching)
@@ -120,6 +126,7 @@ def cryptsetup(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setattr(reencrypt, "observe", observe)
     monkeypatch.setattr(tool, "begin", one.begin)
     monkeypatch.setattr(tool, "resume", one.resume)
+    monkeypatch.setattr(tool, "recover", one.recover)
     monkeypatch.setattr(header_backup, "demand", demand)
     monkeypatch.setattr(header_backup, "expire_others", lambda spec: world.backups.append("others expired"))
     return one
@@ -178,6 +185,17 @@ def test_one_that_was_paused_goes_on_by_one_key(world: World, cryptsetup: Tool) 
     assert cryptsetup.resumed_by == world.machine.sources[CREDENTIAL].later[2]
     assert outcomes(journal.REENCRYPT) == ["done"]
     assert outcomes(journal.ROTATE) == ["done"]
+    world.check_rest()
+
+
+def test_what_was_killed_in_a_hot_zone_is_recovered_first(world: World, cryptsetup: Tool) -> None:
+    cryptsetup.cut = True
+    with pytest.raises(Cut):
+        run()
+    cryptsetup.cut = False
+    world.machine.header = replace(world.machine.present, cut_in_hot_zone=True)
+    run()
+    assert cryptsetup.recovered_by == cryptsetup.resumed_by == world.machine.sources[CREDENTIAL].later[2]
     world.check_rest()
 
 
