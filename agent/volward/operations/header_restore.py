@@ -21,6 +21,7 @@ from volward.host import cryptsetup, header, header_area, superblock
 from volward.keys import recovery_pair
 from volward.keys.providers import Providers
 from volward.keys.source import KeyRef
+from volward.model import FileSystem
 from volward.operations.header_backup import resolve
 from volward.operations.header_keep import keep, sync
 from volward.operations.header_target import CHECK, KEEP, WRITE, Wanted, look
@@ -95,12 +96,23 @@ class _Restore:
         kind, uuid = one.file_system(self._node, self._spec.name, key, keyslot)
         there = superblock.read(self._spec.mapping_path)[1] if self._wanted.is_open else uuid
         if kind != self._spec.file_system or uuid != there:
+            by_hand = self._where_data_are_gone() if kind in ("", "unknown") else ""
             raise HeaderBackupError(
                 f"The header in {self._wanted.backup.name} is not the one of the data on {self._spec.device}: by it "
                 f"they are {kind or 'nothing that volward knows'}, not {self._spec.name}'s {self._spec.file_system}.",
                 resolution="Nothing was written. It may be from before a re-encryption, or of another device; "
-                "try another backup.",
+                f"try another backup.{by_hand}",
             )
+
+    def _where_data_are_gone(self) -> str:
+        """What damages a header often goes on into the data, so that even the right one finds no file system there."""
+        check = "xfs_repair" if self._spec.file_system is FileSystem.XFS else "fsck.ext4 -b 32768"
+        return (
+            " If none fits, the start of the data may be overwritten as well: write the header to a file "
+            f"(`volward header verify {self._spec.name} {self._wanted.backup} --output FILE`), restore it by hand "
+            f"(`cryptsetup luksHeaderRestore {self._spec.device} --header-backup-file FILE`), open it by `cryptsetup "
+            f"open` and check it by another superblock (`{check}`). docs/how-to/header-backups.md says it step by step."
+        )
 
     def _journal(self) -> tuple[journal.Operation, tuple[str, ...]]:
         record = self._wanted.record

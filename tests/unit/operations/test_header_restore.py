@@ -222,8 +222,11 @@ def test_the_header_of_other_data_is_refused(volume: BackupHost, monkeypatch: py
     volume.wreck()
     before = area(volume)
     monkeypatch.setattr(Scratch, "file_system", lambda *arguments: ("", ""))
-    with pytest.raises(HeaderBackupError, match="nothing that volward knows"):
+    with pytest.raises(HeaderBackupError, match="nothing that volward knows") as raised:
         restored(volume)
+    assert "the start of the data may be overwritten as well" in raised.value.resolution
+    for words in ("volward header verify pgdata", "--output", "luksHeaderRestore", "fsck.ext4 -b"):
+        assert words in raised.value.resolution
     assert area(volume) == before and journal.every() == ()
     assert volume.audited[-1] == ("header-restore", "failed", "VW0507")
 
@@ -333,6 +336,17 @@ def test_an_open_volume_of_other_data(volume: BackupHost, monkeypatch: pytest.Mo
     looks_like(monkeypatch, mapping=OPEN, device={"holders": ("dm-0",)})
     monkeypatch.setattr(superblock, "read", lambda node: ("ext4", "another"))
     refused(volume, HeaderBackupError, "not pgdata's ext4")
+
+
+def test_the_header_of_another_file_system_is_no_case_for_fsck(
+    volume: BackupHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume.backup()
+    volume.wreck()
+    monkeypatch.setattr(Scratch, "file_system", lambda *arguments: ("xfs", "another"))
+    with pytest.raises(HeaderBackupError, match="they are xfs") as raised:
+        restored(volume)
+    assert "another backup" in raised.value.resolution and "fsck" not in raised.value.resolution
 
 
 def test_what_is_there_is_told(volume: BackupHost, monkeypatch: pytest.MonkeyPatch) -> None:
