@@ -8,6 +8,7 @@ from there; after SIGKILL or a power cut too when it runs offline. Online, SIGKI
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from volward.host import cryptsetup_status as status
@@ -25,11 +26,30 @@ _COMMAND: tuple[Word, ...] = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Target:
+    """What is re-encrypted: a block device or a backing file, and the mapping under which it is open.
+
+    Of a block device cryptsetup finds the mapping by itself, and refuses one that somebody else uses. Of a file it
+    cannot, and with --batch-mode wants to be told: that nobody uses it was looked at before.
+    """
+
+    node: Path
+    is_file: bool = False
+    mapping: str = ""  # "": closed
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """Return the end of the command line."""
+        if not self.is_file:
+            return (self.node,)
+        return (*(("--active-name", self.mapping) if self.mapping else ("--force-offline-reencrypt",)), self.node)
+
+
 def begin(
-    node: Path,
+    target: Target,
     keys: Mapping[int, SecretBytes],
     *,
-    online: bool,
     on_progress: Callable[[Progress], None],
     stop: Callable[[], bool],
 ) -> None:
@@ -39,16 +59,19 @@ def begin(
     Raises KeyRejectedError for a key that does not open its keyslot (nothing was changed), BusyError, ToolFailedError,
     ValueError for a key with a newline.
     """
-    how: tuple[Word, ...] = () if online else ("--force-offline-reencrypt",)
-    with lines([key for _, key in sorted(keys.items())]) as secret, status.classified(node):
-        run.follow([*_COMMAND, *how, node], secret, on_line=_reader(on_progress), stop=stop)
+    with lines([key for _, key in sorted(keys.items())]) as secret, status.classified(target.node):
+        run.follow([*_COMMAND, *target.words], secret, on_line=_reader(on_progress), stop=stop)
 
 
-def resume(node: Path, key: SecretBytes, *, on_progress: Callable[[Progress], None], stop: Callable[[], bool]) -> None:
+def resume(
+    target: Target, key: SecretBytes, *, on_progress: Callable[[Progress], None], stop: Callable[[], bool]
+) -> None:
     """Go on with a re-encryption that has begun; ``key`` opens one of its keyslots. Returns and raises as `begin`."""
     key_file: tuple[Word, ...] = ("--key-file", KeyFile(key), "--keyfile-size", str(len(key)))
-    with status.classified(node):
-        run.follow([*_COMMAND, "--resume-only", *key_file, node], None, on_line=_reader(on_progress), stop=stop)
+    with status.classified(target.node):
+        run.follow(
+            [*_COMMAND, "--resume-only", *key_file, *target.words], None, on_line=_reader(on_progress), stop=stop
+        )
 
 
 def recover(node: Path, key: SecretBytes) -> None:

@@ -24,6 +24,7 @@ from volward.errors import (
 )
 from volward.host import cryptsetup, reencrypt
 from volward.host.cryptsetup import KeyslotProof
+from volward.host.reencrypt import Target
 from volward.keys import header_token
 from volward.keys.ages import TYPED, current, stored_kinds
 from volward.keys.providers import Providers
@@ -32,6 +33,7 @@ from volward.model import (
     Action,
     Header,
     Keyslot,
+    MappingState,
     Observation,
     ProviderKind,
     Reencryption,
@@ -240,17 +242,18 @@ class _Reencrypting:
 
     def _reencrypt(self, keys: "_Keys", wish: Reencryption) -> None:
         name, watcher = self._spec.name, self._watcher
-        refuse_use(self._spec, observe(self._spec), online=wish.online)
+        seen = observe(self._spec)
+        refuse_use(self._spec, seen, online=wish.online)
+        is_open = seen.mapping.state is not MappingState.ABSENT
+        target = Target(keys.node, self._spec.is_file, self._spec.mapping_name if is_open else "")
         on_progress: Callable[..., None] = lambda so_far: watcher.progress(name, so_far)  # noqa: E731
         present = keys.header_now()
         if present.cut_in_hot_zone:
             reencrypt.recover(keys.node, keys.every()[0])
         if present.reencrypting:
-            reencrypt.resume(keys.node, keys.every()[0], on_progress=on_progress, stop=watcher.interrupted)
+            reencrypt.resume(target, keys.every()[0], on_progress=on_progress, stop=watcher.interrupted)
         else:
-            reencrypt.begin(
-                keys.node, keys.by_keyslot, online=wish.online, on_progress=on_progress, stop=watcher.interrupted
-            )
+            reencrypt.begin(target, keys.by_keyslot, on_progress=on_progress, stop=watcher.interrupted)
         if keys.header_now().reencrypting:
             raise InterruptedRunError(
                 f"The re-encryption of {name} stopped on the way; it is whole, and not finished.",

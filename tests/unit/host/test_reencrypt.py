@@ -11,7 +11,8 @@ from volward.host.run import Completed, Word
 from volward.model import Progress
 from volward.secret import SecretBytes
 
-NODE = Path("/dev/vdb")
+NODE, FILE = Path("/dev/vdb"), Path("/var/lib/volward/images/pg.img")
+BLOCK = reencrypt.Target(NODE)
 # As cryptsetup 2.7.5 prints it.
 LINE = (
     '{"device":"/dev/vdb","device_bytes":"2097152","device_size":"8388608","speed":"1048576","eta_ms":"6000",'
@@ -61,21 +62,33 @@ def test_every_key_is_a_line_in_the_order_of_the_keyslots(follow: Follow) -> Non
     keys = {3: SecretBytes(b"third"), 1: SecretBytes(b"fi\0st")}
     seen: list[Progress] = []
     follow.said = ["Finished, time 00m08s", LINE]
-    reencrypt.begin(NODE, keys, online=False, on_progress=seen.append, stop=lambda: False)
+    reencrypt.begin(BLOCK, keys, on_progress=seen.append, stop=lambda: False)
     assert follow.stdin == b"fi\0st\nthird\n"
     assert follow.argv[:2] == ["cryptsetup", "reencrypt"]
-    assert follow.argv[-2:] == ["--force-offline-reencrypt", "/dev/vdb"]
+    assert follow.argv[-2:] == ["1", "/dev/vdb"], "cryptsetup itself refuses a block device that is in use"
     assert seen == [Progress(2097152, 8388608, 1048576.0, 6.0)]
     assert seen[0].percent == 25
 
 
-def test_online_leaves_the_mapping_to_cryptsetup(follow: Follow) -> None:
-    reencrypt.begin(NODE, {0: SecretBytes(b"k")}, online=True, on_progress=lambda _: None, stop=lambda: False)
-    assert "--force-offline-reencrypt" not in follow.argv
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (reencrypt.Target(FILE, is_file=True), ["--force-offline-reencrypt", str(FILE)]),
+        (reencrypt.Target(FILE, is_file=True, mapping="volward-pg"), ["--active-name", "volward-pg", str(FILE)]),
+        (reencrypt.Target(NODE, mapping="volward-pg"), [str(NODE)]),
+    ],
+)
+def test_of_a_file_cryptsetup_is_told_whether_it_is_open(
+    follow: Follow, target: reencrypt.Target, words: list[str]
+) -> None:
+    reencrypt.begin(target, {0: SecretBytes(b"k")}, on_progress=lambda _: None, stop=lambda: False)
+    assert follow.argv[-len(words) - 1 :] == ["1", *words]
+    reencrypt.resume(target, SecretBytes(b"key"), on_progress=lambda _: None, stop=lambda: False)
+    assert follow.argv[-len(words) - 2 :] == ["--keyfile-size", "3", *words]
 
 
 def test_going_on_takes_one_key(follow: Follow) -> None:
-    reencrypt.resume(NODE, SecretBytes(b"key"), on_progress=lambda _: None, stop=lambda: False)
+    reencrypt.resume(BLOCK, SecretBytes(b"key"), on_progress=lambda _: None, stop=lambda: False)
     assert follow.argv[-6:] == ["--resume-only", "--key-file", "KEY", "--keyfile-size", "3", "/dev/vdb"]
     assert follow.stdin is None
 
@@ -93,7 +106,7 @@ def test_what_was_cut_in_a_hot_zone_is_recovered_by_one_key(follow: Follow) -> N
 def test_a_key_that_fits_no_keyslot(follow: Follow) -> None:
     follow.error = ToolFailedError("`cryptsetup`", resolution="Look.", status=2)
     with pytest.raises(KeyRejectedError):
-        reencrypt.begin(NODE, {0: SecretBytes(b"k")}, online=False, on_progress=lambda _: None, stop=lambda: False)
+        reencrypt.begin(BLOCK, {0: SecretBytes(b"k")}, on_progress=lambda _: None, stop=lambda: False)
 
 
 def test_a_key_with_a_newline_is_no_line() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.unit.apply.machine import KEY
-from tests.unit.builders import CLOSED, OTHER_UUID
+from tests.unit.builders import CLOSED, OPEN, OTHER_UUID
 from tests.unit.operations import rotation_world
 from tests.unit.operations.rotation_world import CREDENTIAL, FIRST_RECOVERY, RECOVERY, WANTED, Cut, World
 
@@ -32,6 +32,7 @@ from volward.errors import (
 )
 from volward.host import reencrypt as tool
 from volward.host.cryptsetup import Pbkdf2
+from volward.host.reencrypt import Target
 from volward.model import Fate, Keyslot, Observation, Progress, ProviderKind, Reencryption, Token
 from volward.operations import header_backup, reencrypt
 from volward.operations.reencrypt import Wanted
@@ -50,13 +51,15 @@ class Tool:
         self.began: dict[int, bytes] = {}
         self.resumed_by: bytes = b""
         self.recovered_by: bytes = b""
+        self.targets: list[Target] = []
         self.stops = False  # in the middle, in order
         self.cut = False  # in the middle
         self.does_nothing = False
         self.loses: int | None = None
 
-    def begin(self, node: Path, keys: Mapping[int, SecretBytes], *, online: bool, **watching: Any) -> None:
+    def begin(self, target: Target, keys: Mapping[int, SecretBytes], **watching: Any) -> None:
         machine = self.world.machine
+        self.targets.append(target)
         self.began = {number: _bytes(key) for number, key in keys.items()}
         assert self.began == machine.slots, "cryptsetup asks for the key of every keyslot"
         if self.does_nothing:
@@ -69,7 +72,8 @@ class Tool:
         self.recovered_by = _bytes(key)
         self.world.machine.header = replace(self.world.machine.present, cut_in_hot_zone=False)
 
-    def resume(self, node: Path, key: SecretBytes, **watching: Any) -> None:
+    def resume(self, target: Target, key: SecretBytes, **watching: Any) -> None:
+        self.targets.append(target)
         assert not self.world.machine.present.cut_in_hot_zone, "Run repair first."
         self.resumed_by = _bytes(key)
         assert self.resumed_by in self.world.machine.slots.values()
@@ -186,6 +190,22 @@ def test_one_that_was_paused_goes_on_by_one_key(world: World, cryptsetup: Tool) 
     assert outcomes(journal.REENCRYPT) == ["done"]
     assert outcomes(journal.ROTATE) == ["done"]
     world.check_rest()
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_whether_it_is_open_is_said_anew_each_time(
+    world: World, cryptsetup: Tool, monkeypatch: pytest.MonkeyPatch, is_open: bool
+) -> None:
+    mapping, wanted = (OPEN if is_open else CLOSED), replace(TYPED, online=True)
+    monkeypatch.setattr(reencrypt, "observe", lambda spec: replace(world.seen, mapping=mapping))
+    cryptsetup.stops = True
+    with pytest.raises(InterruptedRunError):
+        run(wanted)
+    cryptsetup.stops = False
+    mapping = CLOSED  # after a reboot
+    run(wanted)
+    node = world.machine.device.node
+    assert cryptsetup.targets == [Target(node, mapping="volward-pgdata" if is_open else ""), Target(node)]
 
 
 def test_what_was_killed_in_a_hot_zone_is_recovered_first(world: World, cryptsetup: Tool) -> None:
