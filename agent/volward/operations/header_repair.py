@@ -80,7 +80,8 @@ def _run(
     facts = {"luks_uuid": present.uuid}
     operation = journal.resume(record) if record else journal.begin(journal.HEADER_REPAIR, spec.name, facts)
     kept = ""
-    if record is None or KEEP not in record.steps_done:
+    # What an earlier run kept is not what is there now, when the header was mended and damaged again since.
+    if present.damaged or record is None or KEEP not in record.steps_done:
         operation.begin_step(KEEP)
         known = [one.ref for _, facts in files.backups(spec.header_backups, spec.name) for one in facts.recipients]
         with SealingKeys.of(spec, providers, deadline_seconds=deadline_seconds, known=known) as keys:

@@ -643,3 +643,23 @@ def test_a_repair_that_was_cut(volume: BackupHost, monkeypatch: pytest.MonkeyPat
     sealed = sealing.read(first)
     assert recipients.unsealed(sealed, volume.spec, Providers(), None, deadline_seconds=1)[0] == before
     assert header_repair.WRITE in journal.every()[0].steps_done
+
+
+def test_a_repair_that_goes_on_later_keeps_what_is_there_then(
+    volume: BackupHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = area(volume)
+    volume.wreck(primary=False)
+    with monkeypatch.context() as patch:
+        _cut(patch, "keep", "done")
+        with pytest.raises(PowerCutError):
+            repair(volume.spec, deadline_seconds=1)
+    with volume.node.open("r+b") as file:
+        file.write(whole)
+    volume.enrol(volume.store(CREDENTIAL), 1)
+    volume.wreck(primary=False)
+    newer = area(volume)
+    done = repair(volume.spec, deadline_seconds=1)
+    assert done is not None and done.kept
+    sealed = sealing.read(volume.spec.header_backups / done.kept)
+    assert recipients.unsealed(sealed, volume.spec, Providers(), None, deadline_seconds=1)[0] == newer
