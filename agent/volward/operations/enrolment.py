@@ -10,6 +10,7 @@ from volward.keys.providers import Providers
 from volward.model import Action, Header, Observation, ProviderKind, Step, VolumeSpec
 from volward.observe import observe
 from volward.operations import header_backup
+from volward.operations.unfinished import unfinished
 from volward.os_errors import explained
 from volward.plan.device import present_device
 from volward.plan.orphan import removing
@@ -44,8 +45,10 @@ def give_up(spec: VolumeSpec, record: journal.Record, *, deadline_seconds: float
     """Abort an enrolment: remove the keyslots that it left without a token, and return them.
 
     Raises NoOpenerError when no other key is at hand (rule 4); then the operation stays unfinished.
+    UnknownOperationError when it has ended.
     """
     with explained(f"Giving up {record.operation}"), lock.held(spec.name):
+        record = unfinished(record.operation)  # another volward may have gone on with it, before it let go of the lock
         seen = _seen(spec)
         provable_header(spec, seen)
         seen = replace(seen, announced=record.announced)

@@ -12,9 +12,16 @@ from functools import partial
 
 from volward import audit, journal, lock
 from volward.apply import RecoveryDelivery, Work, apply
-from volward.errors import ConfirmationError, KeyExistsError, NoTerminalError, VerificationError, VolwardError
+from volward.errors import (
+    ConfirmationError,
+    KeyExistsError,
+    NoTerminalError,
+    UnfinishedOperationError,
+    VerificationError,
+    VolwardError,
+)
 from volward.keys import header_token
-from volward.keys.ages import TYPED
+from volward.keys.ages import TYPED, current, stored_kinds
 from volward.keys.providers import Providers
 from volward.keys.source import KeyRef, KeySource
 from volward.model import Action, Header, Observation, ProviderKind, Rotation, RotationPlan, Step, VolumeSpec
@@ -22,9 +29,10 @@ from volward.observe import observe
 from volward.operations import header_backup, login_life
 from volward.operations.enrolment import provable_header
 from volward.operations.proof import doubts
+from volward.operations.unfinished import refuse_other_header
 from volward.operations.watcher import Watcher
 from volward.os_errors import explained
-from volward.plan.rotation import Wish, as_plan, plan_rotation
+from volward.plan.rotation import Wish, as_plan, plan_rotation, settled_header
 from volward.plan.rotation_steps import steps_left
 from volward.verify import verify_rotation
 
@@ -92,9 +100,20 @@ def _planned(
     record = journal.unfinished_rotation(spec.name)
     if record is None:
         return plan_rotation(spec, seen, wish, int(clock())), None
-    header, rotation = provable_header(spec, seen), record.as_rotation()
+    header, rotation = settled_header(spec, seen), record.as_rotation()
+    refuse_other_header(record, header)
+    if wish.at_once and not rotation.at_once and rotation.provider is _wished(spec, header, wish):
+        raise UnfinishedOperationError(
+            f"{record.operation} has not ended, and would only retire the key that is to be removed at once.",
+            resolution=f"`volward abort {record.operation}` makes that key current again; then run the same command.",
+        )
     actions = steps_left(rotation, header, record.ever_announced)
     return as_plan(spec, header, rotation, actions, int(clock())), record
+
+
+def _wished(spec: VolumeSpec, header: Header, wish: Wish) -> ProviderKind | None:
+    """Return whose key is meant."""
+    return wish.provider or next((kind for kind in stored_kinds(spec) if current(header, kind)), None)
 
 
 class _Rotating:
@@ -107,6 +126,7 @@ class _Rotating:
         self._done: list[RotationPlan] = []
         self._remarks: tuple[str, ...] = ()
         self._resumed = ""
+        self._more = False  # what was done is not all that was wished
 
     def run(self) -> Rotated:
         name, nothing, error = self._spec.name, "", None
@@ -114,7 +134,7 @@ class _Rotating:
             with explained(f"Rotating the key of {name}"), lock.held(name):
                 for _ in range(_MOST_AT_ONCE):
                     nothing = self._once()
-                    if nothing or not self._shared.wish.due:
+                    if nothing or not self._more:
                         break
         except VolwardError as raised:
             error = raised
@@ -122,13 +142,17 @@ class _Rotating:
         return Rotated(name, tuple(self._done), "" if self._done else nothing, self._resumed, self._remarks, error)
 
     def _once(self) -> str:
-        """Carry one rotation out, or return why there is none."""
+        """Carry one rotation out, or return why there is none. One that was cut comes first, then the wished one."""
         seen = observe(self._spec)
         plan, record = _planned(self._spec, seen, self._shared.wish, self._shared.clock)
         if plan.rotation is None:
             return plan.nothing_because
         self._refuse_unasked(plan, plan.rotation)
-        header = provable_header(self._spec, seen)
+        header, wish = provable_header(self._spec, seen), self._shared.wish
+        is_wished = wish.provider in (None, plan.rotation.provider)
+        if wish.at_once:
+            is_wished = plan.rotation.at_once and plan.rotation.provider is _wished(self._spec, header, wish)
+        self._more = wish.due or (record is not None and not is_wished)
         with Work.on(self._spec, seen, self._providers) as work:
             work.recovery, work.deadline_seconds = self._shared.recovery, self._shared.deadline_seconds
             work.clock = self._shared.clock
@@ -152,10 +176,12 @@ class _Rotating:
 
     def _refuse_unasked(self, plan: RotationPlan, rotation: Rotation) -> None:
         name, shared = self._spec.name, self._shared
-        if plan.destructive and not shared.wish.due and name not in shared.approved:
+        if plan.destructive and not shared.wish.due and (name not in shared.approved or self._done):
+            # What was shown was the first plan: the one that was cut, where there was one.
+            so_far = f"{self._resumed} was finished, and nothing else was done." if self._done else "Nothing was done."
             raise ConfirmationError(
                 f"The rotation of {name} would remove a keyslot, and that was not confirmed.",
-                resolution="Nothing was done. Run `volward rotate --plan` and look again.",
+                resolution=f"{so_far} Run the same command with --plan and look again, then without.",
             )
         makes_one = any(action.step is Step.CREATE_SUCCESSOR for action in plan.actions)
         if makes_one and rotation.provider is ProviderKind.RECOVERY and shared.recovery is None:

@@ -12,20 +12,26 @@ from volward.model import Action, VolumeSpec
 from volward.observe import observe
 from volward.operations import header_backup
 from volward.operations.enrolment import provable_header
+from volward.operations.unfinished import is_about, unfinished
 from volward.os_errors import explained
-from volward.plan.device import present_device, refuse_other_identity
+from volward.plan.device import present_device, refuse_duplicates, refuse_other_identity
 from volward.plan.rotation_steps import steps_back
 
 
 def give_up(spec: VolumeSpec, record: journal.Record, *, deadline_seconds: float) -> tuple[Action, ...]:
     """Take a rotation back and end its journal; return what was done.
 
-    Raises NoWayBackError once an old keyslot began to go, NoOpenerError when no other key is at hand (rule 4). Then the
-    operation stays unfinished.
+    Raises NoWayBackError once an old keyslot began to go, NoOpenerError when no other key is at hand (rule 4),
+    DuplicateUuidError, IdentityError: then the operation stays unfinished. UnknownOperationError when it has ended.
     """
     with explained(f"Giving up {record.operation}"), lock.held(spec.name):
+        record = unfinished(record.operation)  # another volward may have gone on with it, before it let go of the lock
         seen = observe(spec)
         header = provable_header(spec, seen)
+        if not is_about(record, header):  # its keyslot numbers are of a header that is gone
+            journal.resume(record).end("aborted")
+            return ()
+        refuse_duplicates(spec, seen)
         refuse_other_identity(spec, seen, present_device(spec, seen))
         rotation = record.as_rotation()
         actions = steps_back(

@@ -16,6 +16,7 @@ from volward.errors import (
     DeviceUnknownError,
     NoOpenerError,
     OperatingSystemError,
+    UnknownOperationError,
     VolwardError,
 )
 from volward.model import AnnouncedKeyslot, Keyslot, Observation
@@ -95,6 +96,14 @@ def test_giving_up_clears_the_keyslot(stage: Stage, cut: journal.Record) -> None
     assert enrolment.give_up(SPEC, cut, deadline_seconds=3.0) == (2,)
     assert stage.log == ["pgdata remove-keyslot:2"]
     assert outcomes() == [("recovery", "aborted")]
+
+
+def test_giving_up_reads_the_journal_under_the_lock(stage: Stage, cut: journal.Record) -> None:
+    enrol()
+    del stage.log[:]
+    with pytest.raises(UnknownOperationError):
+        enrolment.give_up(SPEC, cut, deadline_seconds=3.0)
+    assert stage.log == []
 
 
 def test_giving_up_without_another_key_changes_nothing(stage: Stage, cut: journal.Record) -> None:

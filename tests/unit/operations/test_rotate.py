@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from tests.unit.apply.machine import KEY
+from tests.unit.builders import OTHER_IDENTITY, OTHER_UUID
 from tests.unit.operations import rotation_world
 from tests.unit.operations.rotation_world import BIRTH, CREDENTIAL, DAY, RECOVERY, TPM2, WANTED, Cut, World, error_of
 
@@ -14,6 +15,8 @@ from volward.errors import (
     BugError,
     BusyError,
     ConfirmationError,
+    DuplicateUuidError,
+    IdentityError,
     InterruptedRunError,
     JournalError,
     KeyDeniedError,
@@ -24,6 +27,8 @@ from volward.errors import (
     NoTerminalError,
     ProviderUnavailableError,
     ToolTimeoutError,
+    UnfinishedOperationError,
+    UnknownOperationError,
     VerificationError,
     VolwardError,
 )
@@ -31,8 +36,8 @@ from volward.host import cryptsetup
 from volward.keys import header_token, recovery_pair
 from volward.keys.header_token import fingerprint
 from volward.keys.providers import Providers
-from volward.model import Action, ProviderKind, Rotation, Step
-from volward.operations import header_backup, proof, rotate
+from volward.model import Action, Observation, Pin, ProviderKind, Rotation, Step
+from volward.operations import header_backup, proof, rotate, unrotate
 from volward.operations.rotate import Pass
 from volward.operations.watcher import Watcher
 from volward.plan.rotation import Wish
@@ -110,6 +115,38 @@ def test_a_key_that_an_abort_left_is_passed_over_and_that_is_said(world: World) 
     assert sorted(world.machine.sources[CREDENTIAL].later) == [2, 3]
 
 
+def test_the_wished_one_follows_one_that_was_cut(world: World) -> None:
+    world.rotate(CREDENTIAL, cut=20)
+    done = world.rotate(RECOVERY)
+    assert done is not None
+    assert (done.error, len(done.plans)) == (None, 2)
+    assert world.picture()[1] == ("recovery", BIRTH)
+    world.check_rest()
+
+
+def test_whose_removal_was_not_shown_is_asked_for_again(world: World) -> None:
+    world.rotate(RECOVERY, cut=20)
+    done = world.rotate(CREDENTIAL, at_once=True)
+    assert done is not None
+    assert isinstance(done.error, ConfirmationError)
+    assert f"{done.resumed} was finished, and nothing else was done." in str(done.error)
+    assert 0 in world.machine.slots
+    assert error_of(world.rotate(CREDENTIAL, at_once=True)) is None
+    assert 0 not in world.machine.slots
+
+
+def test_a_key_that_is_to_go_at_once_is_not_merely_retired(world: World) -> None:
+    world.rotate(CREDENTIAL, cut=20)
+    for kind in (None, CREDENTIAL):
+        error = error_of(world.rotate(kind, at_once=True))
+        assert isinstance(error, UnfinishedOperationError)
+        assert "would only retire the key" in error.what
+        assert rotate.look(WANTED, Wish(kind, at_once=True)).error is not None
+    world.abort()
+    assert error_of(world.rotate(at_once=True)) is None
+    assert 0 not in world.machine.slots
+
+
 # --- what it refuses --------------------------------------------------------------------------------------
 
 
@@ -132,6 +169,48 @@ def test_header_backups_can_be_sealed_to_a_new_recovery_key(world: World) -> Non
     assert error_of(world.rotate(RECOVERY)) is None
     (new,) = [one for one in header_token.of_provider(world.machine.present, RECOVERY) if one.retired is None]
     assert recovery_pair.is_complete(new.ref.details)
+
+
+def elsewhere(world: World, what: str) -> Observation:
+    if what == "copy":
+        return replace(world.seen, same_uuid_elsewhere=("/dev/vdz",))
+    if what == "disk":
+        return replace(world.seen, pin=Pin(OTHER_IDENTITY, world.machine.present.uuid))
+    other = replace(world.machine.present, uuid=OTHER_UUID)
+    return replace(world.seen, header=other, pin=Pin(world.machine.device.identity, OTHER_UUID))
+
+
+@pytest.mark.parametrize(
+    ("what", "error"),
+    [("copy", DuplicateUuidError), ("disk", IdentityError), ("header", UnfinishedOperationError)],
+)
+def test_one_that_was_cut_goes_on_where_it_began_and_nowhere_else(
+    world: World, monkeypatch: pytest.MonkeyPatch, what: str, error: type[VolwardError]
+) -> None:
+    world.rotate(CREDENTIAL, cut=20)
+    before, seen = dict(world.machine.slots), elsewhere(world, what)
+    with monkeypatch.context() as meanwhile:
+        for module in (rotate, unrotate):
+            meanwhile.setattr(module, "observe", lambda spec: seen)
+        assert isinstance(error_of(world.rotate()), error)
+        if what == "header":
+            assert world.abort() == (), "the numbers of another header mean nothing in this one"
+            assert outcomes() == ["aborted"]
+        else:
+            with pytest.raises(error):
+                world.abort()
+            assert outcomes() == [None]
+    assert world.machine.slots == before
+
+
+def test_giving_up_reads_the_journal_under_the_lock(world: World) -> None:
+    world.rotate(CREDENTIAL, cut=20)
+    (record,) = journal.unfinished("pgdata")
+    assert error_of(world.rotate()) is None
+    before = world.picture()
+    with pytest.raises(UnknownOperationError):
+        unrotate.give_up(WANTED, record, deadline_seconds=0.0)
+    assert world.picture() == before
 
 
 def test_an_interrupted_one_is_left_to_be_resumed(world: World) -> None:

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from tests.unit.operations.rotation_world import CREDENTIAL, DAY, RECOVERY, TPM2, World, error_of
 
 from volward import journal
-from volward.errors import NoWayBackError
+from volward.errors import ConfirmationError, NoWayBackError, UnfinishedOperationError
 from volward.model import ProviderKind
 
 KINDS = [
@@ -124,8 +124,12 @@ class Rotations(RuleBasedStateMachine):
     )
     def rotated(self, kind: ProviderKind | None, at_once: bool, cut: int | None) -> None:
         done = self.world.rotate(kind, at_once=at_once, cut=cut)
+        if done is not None and isinstance(done.error, UnfinishedOperationError):
+            assert at_once, "one that was cut would only retire the key"
+            return
         if done is not None:
-            assert done.error is None, done.error
+            # The plan after one that was cut was not shown: what removes a keyslot is asked for again.
+            assert done.error is None or (done.resumed and isinstance(done.error, ConfirmationError)), done.error
             self.world.check_rest()
 
     @rule(cut=st.none() | st.integers(0, 60))
