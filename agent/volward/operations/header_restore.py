@@ -24,7 +24,7 @@ from volward.keys.source import KeyRef
 from volward.model import FileSystem
 from volward.operations.header_backup import resolve
 from volward.operations.header_keep import keep, sync
-from volward.operations.header_target import CHECK, KEEP, WRITE, Wanted, look
+from volward.operations.header_target import CHECK, KEEP, WRITE, Wanted, look, newest_backup
 from volward.operations.header_verify import fitting_key, typed_key
 from volward.os_errors import explained
 from volward.secret import SecretBytes
@@ -123,6 +123,7 @@ class _Restore:
             "digest": self._wanted.facts.digest,
             "luks_uuid": self._wanted.facts.luks_uuid,
             "identity": dataclasses.asdict(self._wanted.device.identity),
+            "newest_backup": newest_backup(self._spec),
         }
         return journal.begin(journal.HEADER_RESTORE, self._spec.name, facts), ()
 

@@ -181,4 +181,9 @@ def _is_as_left(spec: VolumeSpec, seen: Observation, facts: Facts, record: journ
     """
     if WRITE not in record.steps_begun or (seen.header is not None and not facts.is_of(seen.header)):
         return False
-    return not any(one.created_at > record.begun_at for _, one in files.backups(spec.header_backups, spec.name))
+    return record.facts.get("newest_backup") == newest_backup(spec)
+
+
+def newest_backup(spec: VolumeSpec) -> int:
+    """Return when the newest proven backup was made, in seconds since the epoch; 0 without one. Raises OSError."""
+    return max((facts.created_at for _, facts in files.backups(spec.header_backups, spec.name)), default=0)
