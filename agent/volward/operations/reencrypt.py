@@ -388,12 +388,16 @@ class _Keys:
         what = ref or source.first_ref(self._work.spec.name)
         while left := [number for number in numbers if number not in self.by_keyslot]:
             key = self._wiped.enter_context(source.read(what, deadline_seconds=self._work.deadline_seconds))
-            self._match(key, left, str(ref or f"the {kind} key"))
+            self._match(key, left, str(ref or f"the {kind} key"), all_of_them=all_of_them)
             if ref is not None or not all_of_them:
                 return
 
-    def _match(self, key: SecretBytes, numbers: Sequence[int], name: str) -> None:
-        fits = [number for number in numbers if cryptsetup.test_key(self.node, key, keyslot=number)]
+    def _match(self, key: SecretBytes, numbers: Sequence[int], name: str, *, all_of_them: bool) -> None:
+        # While two volume keys are in use, a keyslot opens one of them, and cryptsetup, asked for that keyslot alone,
+        # ends with status 1 for every key that fits (2.6.1): then only the keyslots together tell.
+        fits = [
+            number for number in numbers if cryptsetup.test_key(self.node, key, keyslot=number if all_of_them else None)
+        ]
         if not fits:
             raise KeyRejectedError(
                 f"{name} opens none of the keyslots {', '.join(map(str, numbers))} of {self._work.spec.name}.",

@@ -26,10 +26,12 @@ from volward.errors import (
     NoTerminalError,
     NoWayBackError,
     ProviderUnavailableError,
+    ToolFailedError,
     UnfinishedOperationError,
     UnknownOperationError,
     VerificationError,
 )
+from volward.host import cryptsetup as keyslots
 from volward.host import reencrypt as tool
 from volward.host.cryptsetup import Pbkdf2
 from volward.host.reencrypt import Target
@@ -56,6 +58,13 @@ class Tool:
         self.cut = False  # in the middle
         self.does_nothing = False
         self.loses: int | None = None
+
+    def test_key(self, node: Path, key: SecretBytes, *, keyslot: int | None) -> bool:
+        """As cryptsetup 2.6.1: a keyslot opens one of two volume keys, and by itself counts for nothing."""
+        machine = self.world.machine
+        if machine.present.reencrypting and keyslot is not None and machine.test_key(node, key, keyslot=keyslot):
+            raise ToolFailedError("`cryptsetup open` ended with status 1.", resolution="Look.", status=1)
+        return machine.test_key(node, key, keyslot=keyslot)
 
     def begin(self, target: Target, keys: Mapping[int, SecretBytes], **watching: Any) -> None:
         machine = self.world.machine
@@ -128,6 +137,7 @@ def cryptsetup(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     unfinished = partial(journal.unfinished_reencryption, directory=tmp_path / "journal")
     monkeypatch.setattr(journal, "unfinished_reencryption", unfinished)
     monkeypatch.setattr(reencrypt, "observe", observe)
+    monkeypatch.setattr(keyslots, "test_key", one.test_key)
     monkeypatch.setattr(tool, "begin", one.begin)
     monkeypatch.setattr(tool, "resume", one.resume)
     monkeypatch.setattr(tool, "recover", one.recover)
