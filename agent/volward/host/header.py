@@ -278,6 +278,8 @@ def _header(fields: _Binary, document: dict[str, object]) -> Header:
         checksums=(fields.checksum.hex(),),
         area_bytes=2 * fields.size_bytes + _integer(config["keyslots_size"]),
         # cryptsetup's own sign of it (CRYPT_REENCRYPT_CRASH); an orderly stop takes the flag away.
+        # cryptsetup opens nothing while the digest of any segment, one to come back to as well, has no keyslot.
+        cut_at_the_end=any(_strings(one["segments"]) and not one["keyslots"] for one in digests.values()),
         cut_in_hot_zone=any("in-reencryption" in _strings(one.get("flags", [])) for one in live.values()),
     )
 

@@ -280,6 +280,25 @@ def test_a_reencryption_that_was_killed_in_a_hot_zone_is_told(tmp_path: Path, fl
     assert found.cut_in_hot_zone is cut
 
 
+@pytest.mark.parametrize(("old", "cut"), [(["0"], False), ([], True)])
+def test_a_reencryption_that_was_killed_when_the_old_keyslots_went_is_told(
+    tmp_path: Path, old: list[str], cut: bool
+) -> None:
+    document = luks_image.document()
+    document["segments"]["1"] = {**document["segments"]["0"], "flags": ["backup-previous"]}
+    document["digests"]["1"] = {"type": "pbkdf2", "keyslots": ["1"], "segments": ["0"], "iterations": 1000}
+    document["digests"]["0"] |= {"keyslots": old, "segments": ["1"]}
+    document["digests"]["2"] = {"type": "pbkdf2", "keyslots": [], "segments": [], "iterations": 1000}
+    image = luks_image.write(
+        tmp_path / "disk",
+        primary=luks_image.header_copy(document),
+        secondary=luks_image.header_copy(document, offset=0x4000),
+    )
+    found = header.read(image).header
+    assert found is not None
+    assert found.cut_at_the_end is cut
+
+
 def test_in_the_middle_of_a_reencryption_there_is_no_one_volume_key(tmp_path: Path) -> None:
     """Begun by the real tool; one key for each keyslot comes on standard input, a line each, and the tokens follow."""
     disk, keys = tmp_path / "disk", [tmp_path / "first", tmp_path / "second"]

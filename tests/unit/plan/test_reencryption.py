@@ -233,3 +233,10 @@ def test_a_removal_that_was_not_shown() -> None:
     with pytest.raises(ConfirmationError, match=r"keyslot 3 \(clevis\), and that was not confirmed"):
         refuse_unasked(plan, shown)
     refuse_unasked(plan_rest(WITH_TPM, closed(since), replace(since, volume_key_digest="new"), WISH), shown)
+
+
+def test_one_that_was_killed_at_the_very_end_is_told_for_what_it_is() -> None:
+    """cryptsetup 2.6.1 opens no keyslot then, and neither resumes nor repairs."""
+    there = replace(USUAL, requirements=("online-reencrypt-v2",), cut_at_the_end=True)
+    with pytest.raises(DamagedHeaderError, match="all data are under the new volume key, which keyslot 0, 1, 2 opens"):
+        plan_rest(WITH_TPM, closed(there), there, WISH)
