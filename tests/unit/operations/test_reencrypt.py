@@ -31,11 +31,11 @@ from volward.errors import (
     UnknownOperationError,
     VerificationError,
 )
-from volward.host import cryptsetup as keyslots
+from volward.host import cryptsetup as cryptsetup_tool
 from volward.host import reencrypt as tool
 from volward.host.cryptsetup import Pbkdf2
 from volward.host.reencrypt import Target
-from volward.model import Fate, Keyslot, Observation, Progress, ProviderKind, Reencryption, Token
+from volward.model import Fate, Observation, Progress, ProviderKind, Reencryption, Token
 from volward.operations import header_backup, reencrypt
 from volward.operations.reencrypt import Wanted
 from volward.operations.watcher import Watcher
@@ -137,7 +137,7 @@ def cryptsetup(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     unfinished = partial(journal.unfinished_reencryption, directory=tmp_path / "journal")
     monkeypatch.setattr(journal, "unfinished_reencryption", unfinished)
     monkeypatch.setattr(reencrypt, "observe", observe)
-    monkeypatch.setattr(keyslots, "test_key", one.test_key)
+    monkeypatch.setattr(cryptsetup_tool, "test_key", one.test_key)
     monkeypatch.setattr(tool, "begin", one.begin)
     monkeypatch.setattr(tool, "resume", one.resume)
     monkeypatch.setattr(tool, "recover", one.recover)
@@ -420,11 +420,9 @@ def test_a_keyslot_that_is_not_the_planned_one_any_more_stays(world: World, cryp
         def step(self, volume: str, action: object) -> None:
             if "leave-keyslot" in action.name:  # type: ignore[attr-defined]
                 machine.slots[2] = b"the owner's own"
-                changed = tuple(replace(one, iterations=4000) if one.number == 2 else one for one in keyslots())
+                there = machine.present.keyslots
+                changed = tuple(replace(one, iterations=4000) if one.number == 2 else one for one in there)
                 machine.header = replace(machine.present, keyslots=changed)
-
-    def keyslots() -> tuple[Keyslot, ...]:
-        return machine.present.keyslots
 
     with pytest.raises(VerificationError, match="Keyslot 2 of pgdata is not the one any more"):
         run(watcher=Meanwhile())
