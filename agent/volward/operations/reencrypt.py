@@ -8,50 +8,42 @@ volume key go: restored, they would make the data unreadable.
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from volward import audit, journal, lock
 from volward.apply import Work, apply
 from volward.apply.keys import resolved
 from volward.errors import (
     InterruptedRunError,
-    KeyRejectedError,
-    NoOpenerError,
     NoWayBackError,
     UnfinishedOperationError,
     VerificationError,
     VolwardError,
 )
 from volward.host import cryptsetup, reencrypt
-from volward.host.cryptsetup import KeyslotProof
 from volward.host.reencrypt import Target
-from volward.keys import header_token
-from volward.keys.ages import TYPED, current, stored_kinds
+from volward.keys.ages import current, stored_kinds
 from volward.keys.providers import Providers
-from volward.keys.source import KeyRef
 from volward.model import (
     Action,
     Header,
-    Keyslot,
     MappingState,
     Observation,
     ProviderKind,
     Reencryption,
     ReencryptionPlan,
     Step,
-    Token,
     VolumeSpec,
 )
 from volward.observe import observe
 from volward.operations import header_backup
 from volward.operations.enrolment import provable_header
+from volward.operations.reencryption_keys import Keys
 from volward.operations.rotate import Pass, rotate
 from volward.operations.unfinished import is_about, refuse_other_header, unfinished
 from volward.operations.watcher import Watcher
 from volward.os_errors import explained
 from volward.plan.device import present_device, refuse_duplicates, refuse_other_identity
 from volward.plan.reencryption import (
-    LEAST_KEYS,
     has_begun,
     plan_reencryption,
     plan_rest,
@@ -59,7 +51,6 @@ from volward.plan.reencryption import (
     refuse_use,
 )
 from volward.plan.rotation import Wish
-from volward.secret import SecretBytes
 
 
 @dataclass(frozen=True)
@@ -193,7 +184,7 @@ class _Reencrypting:
         refuse_unasked(plan, shown)
         with Work.on(self._spec, seen, self._providers) as work, ExitStack() as wiped:
             work.deadline_seconds = self._wanted.deadline_seconds
-            keys = _Keys(header, resolved(work).node, work, wiped)
+            keys = Keys(header, resolved(work).node, work, wiped, self._header_now)
             keys.gather(plan.reencryption, all_of_them=not plan.resumes)
             if not plan.resumes:
                 header_backup.demand(
@@ -217,7 +208,10 @@ class _Reencrypting:
         operation.end("done")
         return Reencrypted(self._spec.name, (*work.remarks, *work.degraded, *remarks))
 
-    def _do(self, action: Action, work: Work, operation: journal.Operation, keys: "_Keys", wish: Reencryption) -> None:
+    def _header_now(self) -> Header:
+        return provable_header(self._spec, observe(self._spec))
+
+    def _do(self, action: Action, work: Work, operation: journal.Operation, keys: Keys, wish: Reencryption) -> None:
         name, watcher = self._spec.name, self._watcher
         watcher.refuse_when_interrupted(f"{name}: {action.what}")
         watcher.step(name, action)
@@ -240,28 +234,28 @@ class _Reencrypting:
         watcher.step_done(name, action)
         audit.record(action.name, name, audit.Outcome.DONE, f"{name}: {action.what}: done")
 
-    def _reencrypt(self, keys: "_Keys", wish: Reencryption) -> None:
+    def _reencrypt(self, keys: Keys, wish: Reencryption) -> None:
         name, watcher = self._spec.name, self._watcher
         seen = observe(self._spec)
         refuse_use(self._spec, seen, online=wish.online)
         is_open = seen.mapping.state is not MappingState.ABSENT
         target = Target(keys.node, self._spec.is_file, self._spec.mapping_name if is_open else "")
         on_progress: Callable[..., None] = lambda so_far: watcher.progress(name, so_far)  # noqa: E731
-        present = keys.header_now()
+        present = self._header_now()
         if present.cut_in_hot_zone:
             reencrypt.recover(keys.node, keys.every()[0])
         if present.reencrypting:
             reencrypt.resume(target, keys.every()[0], on_progress=on_progress, stop=watcher.interrupted)
         else:
             reencrypt.begin(target, keys.by_keyslot, on_progress=on_progress, stop=watcher.interrupted)
-        if keys.header_now().reencrypting:
+        if self._header_now().reencrypting:
             raise InterruptedRunError(
                 f"The re-encryption of {name} stopped on the way; it is whole, and not finished.",
                 resolution=f"`volward rotate --volume-key {name}` goes on from there.",
             )
 
     def _enrol_tpm2(
-        self, action: Action, work: Work, operation: journal.Operation, keys: "_Keys", wish: Reencryption
+        self, action: Action, work: Work, operation: journal.Operation, keys: Keys, wish: Reencryption
     ) -> tuple[str, ...]:
         remarks: tuple[str, ...] = ()
         try:
@@ -273,9 +267,9 @@ class _Reencrypting:
             remarks = (f"The TPM does not open the volume any more: {error.what} {error.resolution} {again}",)
         return remarks + self._back_up(keys)
 
-    def _finish(self, wish: Reencryption, keys: "_Keys") -> tuple[str, ...]:
+    def _finish(self, wish: Reencryption, keys: Keys) -> tuple[str, ...]:
         """Look again: another volume key, no requirement left, and every key opens it; the old backups go."""
-        name, after = self._spec.name, keys.header_now()
+        name, after = self._spec.name, self._header_now()
         if after.reencrypting or after.volume_key_digest in ("", wish.old_digest):
             raise VerificationError(
                 f"The data of {name} are not under a new volume key, though cryptsetup says so.",
@@ -291,7 +285,7 @@ class _Reencrypting:
             )
         return self._back_up(keys)
 
-    def _back_up(self, keys: "_Keys") -> tuple[str, ...]:
+    def _back_up(self, keys: Keys) -> tuple[str, ...]:
         remarks = header_backup.after_change(
             self._spec, self._providers, deadline_seconds=self._wanted.deadline_seconds, held=keys.every()
         )
@@ -305,108 +299,3 @@ def _without_old_backups(spec: VolumeSpec) -> tuple[str, ...]:
     except VolwardError as error:
         return (f"{error.what} {error.resolution}",)
     return ()
-
-
-class _Keys:
-    """The keys at hand, by the keyslot that each opens, until the operation ends."""
-
-    def __init__(self, header: Header, node: Path, work: Work, wiped: ExitStack) -> None:
-        self.node = node
-        self.by_keyslot: dict[int, SecretBytes] = {}
-        self._header, self._work, self._wiped = header, work, wiped
-
-    def every(self) -> list[SecretBytes]:
-        return [self.by_keyslot[number] for number in sorted(self.by_keyslot)]
-
-    def header_now(self) -> Header:
-        return provable_header(self._work.spec, observe(self._work.spec))
-
-    def gather(self, wish: Reencryption, *, all_of_them: bool) -> None:
-        """Read or ask for the keys of the carried keyslots and try each; of a resumed one any key will do.
-
-        Then a store that cannot be reached is passed over, and what people type is asked for last. Raises NoOpenerError
-        when there are too few, with all that was said; of a new one also what the stores raise, and KeyRejectedError
-        for a key that opens none of its keyslots.
-        """
-        numbers = wish.carried if all_of_them else tuple(k.number for k in self._header.keyslots if k.opens_data)
-        said: list[str] = []
-        for kind, ref, its in self._readable(numbers):
-            try:
-                self._read(kind, ref, its, all_of_them=all_of_them)
-            except VolwardError as error:
-                if all_of_them:
-                    raise
-                said.append(f"{ref or kind}: {error.what}")
-            if self.by_keyslot and not all_of_them:
-                return
-        if len(self.by_keyslot) < (LEAST_KEYS if all_of_them else 1):
-            raise NoOpenerError(
-                " ".join([f"Only {len(self.by_keyslot)} key of {self._work.spec.name} is at hand.", *said]),
-                resolution="On a terminal, the recovery key is asked for and counts.",
-            )
-        if all_of_them and (locked := sorted(set(numbers) - set(self.by_keyslot))):
-            raise KeyRejectedError(
-                f"Keyslot {locked[0]} of {self._work.spec.name} is opened by none of the keys that its token names.",
-                resolution="Nothing was changed. `volward preflight` tries every key.",
-            )
-
-    def leave(self, number: int | None) -> None:
-        """Remove a keyslot that is not carried over, and the tokens that name it alone.
-
-        Raises VerificationError when it is another one than was planned: somebody may have filled it since.
-        """
-        present = self.header_now()
-        if number is None or _described(present, number) != _described(self._header, number):
-            raise VerificationError(
-                f"Keyslot {number} of {self._work.spec.name} is not the one any more that was to be removed.",
-                resolution=f"It was left alone. Run `volward rotate --volume-key {self._work.spec.name}` and look at "
-                "its plan again.",
-            )
-        keyslot, key = next(iter(sorted(self.by_keyslot.items())))
-        for token in present.tokens:
-            if set(token.keyslots) == {number}:
-                cryptsetup.remove_token(self.node, token.number)
-        cryptsetup.kill_slot(self.node, keyslot=number, proof=KeyslotProof(keyslot, key))
-
-    def _readable(self, numbers: Sequence[int]) -> list[tuple[ProviderKind, KeyRef | None, list[int]]]:
-        """Return what can be read or asked for, with the keyslots that it opens: stored keys first, recovery last."""
-        found: dict[tuple[ProviderKind, KeyRef | None], list[int]] = {}
-        for _, content in header_token.all_of(self._header):
-            kind = content.ref.provider
-            of = (kind, None if kind in TYPED else content.ref)
-            found.setdefault(of, []).extend(number for number in content.keyslots if number in numbers)
-        for token in self._header.tokens:
-            if token.type == header_token.SYSTEMD_RECOVERY:
-                own = found.setdefault((ProviderKind.RECOVERY, None), [])
-                own += [number for number in token.keyslots if number in numbers]
-        readable = [(kind, ref, its) for (kind, ref), its in found.items() if its]
-        return sorted(readable, key=lambda one: (one[0] in TYPED, one[0] is ProviderKind.RECOVERY))
-
-    def _read(self, kind: ProviderKind, ref: KeyRef | None, numbers: list[int], *, all_of_them: bool) -> None:
-        """Read a stored key once; what a person types is asked for until it was shown for all keyslots, or for one."""
-        source = self._work.providers.source(kind, self._work.spec)
-        what = ref or source.first_ref(self._work.spec.name)
-        while left := [number for number in numbers if number not in self.by_keyslot]:
-            key = self._wiped.enter_context(source.read(what, deadline_seconds=self._work.deadline_seconds))
-            self._match(key, left, str(ref or f"the {kind} key"), all_of_them=all_of_them)
-            if ref is not None or not all_of_them:
-                return
-
-    def _match(self, key: SecretBytes, numbers: Sequence[int], name: str, *, all_of_them: bool) -> None:
-        # While two volume keys are in use, a keyslot opens one of them, and cryptsetup, asked for that keyslot alone,
-        # ends with status 1 for every key that fits (2.6.1): then only the keyslots together tell.
-        fits = [
-            number for number in numbers if cryptsetup.test_key(self.node, key, keyslot=number if all_of_them else None)
-        ]
-        if not fits:
-            raise KeyRejectedError(
-                f"{name} opens none of the keyslots {', '.join(map(str, numbers))} of {self._work.spec.name}.",
-                resolution="Nothing was changed. `volward preflight` tries every key.",
-            )
-        self.by_keyslot |= dict.fromkeys(fits, key)
-
-
-def _described(header: Header, number: int) -> tuple[list[Keyslot], list[Token]]:
-    """Return a keyslot and the tokens that name it."""
-    keyslots = [keyslot for keyslot in header.keyslots if keyslot.number == number]
-    return keyslots, [token for token in header.tokens if number in token.keyslots]

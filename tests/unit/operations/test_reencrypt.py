@@ -152,7 +152,7 @@ def test_what_was_opened_by_hand_on_the_way_is_not_destroyed(
     def leave(self: object, number: object) -> None:
         world.machine.device = replace(world.machine.device, holders=("by-hand (dm-7)",))
 
-    monkeypatch.setattr("volward.operations.reencrypt._Keys.leave", leave)
+    monkeypatch.setattr("volward.operations.reencryption_keys.Keys.leave", leave)
     with pytest.raises(DeviceBusyError, match="by-hand"):
         run()
     assert cryptsetup.began == {}
