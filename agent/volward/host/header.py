@@ -257,7 +257,8 @@ def _header(fields: _Binary, document: dict[str, object]) -> Header:
         _keyslot(number, one, opening=number in opening)
         for number, one in sorted(_numbered(document["keyslots"]).items())
     )
-    requirements = config.get("requirements", {})
+    requirements = _object(config.get("requirements") or {})
+    mandatory = _strings(requirements.get("mandatory", []))
     return Header(
         uuid=_string(fields.uuid),
         label=_string(fields.label),
@@ -271,7 +272,7 @@ def _header(fields: _Binary, document: dict[str, object]) -> Header:
         data_offset_bytes=min((_integer(one["offset"]) for one in live.values()), default=0),
         keyslots=keyslots,
         tokens=tuple(_token(number, one) for number, one in sorted(_numbered(document["tokens"]).items())),
-        requirements=_strings(_object(requirements).get("mandatory", [])) if requirements else (),
+        requirements=mandatory,
         flags=_strings(config.get("flags", [])),
         digests=len(digests),
         volume_key_digest=_volume_key_digest(digests, live),
@@ -279,7 +280,8 @@ def _header(fields: _Binary, document: dict[str, object]) -> Header:
         area_bytes=2 * fields.size_bytes + _integer(config["keyslots_size"]),
         # cryptsetup's own sign of it (CRYPT_REENCRYPT_CRASH); an orderly stop takes the flag away.
         # cryptsetup opens nothing while the digest of any segment, one to come back to as well, has no keyslot.
-        cut_at_the_end=any(_strings(one["segments"]) and not one["keyslots"] for one in digests.values()),
+        cut_at_the_end=any("reencrypt" in one for one in mandatory)
+        and any(_strings(one["segments"]) and not one["keyslots"] for one in digests.values()),
         cut_in_hot_zone=any("in-reencryption" in _strings(one.get("flags", [])) for one in live.values()),
     )
 

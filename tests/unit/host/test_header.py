@@ -280,11 +280,15 @@ def test_a_reencryption_that_was_killed_in_a_hot_zone_is_told(tmp_path: Path, fl
     assert found.cut_in_hot_zone is cut
 
 
-@pytest.mark.parametrize(("old", "cut"), [(["0"], False), ([], True)])
+@pytest.mark.parametrize(
+    ("old", "requirements", "cut"),
+    [(["0"], ["online-reencrypt-v2"], False), ([], ["online-reencrypt-v2"], True), ([], [], False)],
+)
 def test_a_reencryption_that_was_killed_when_the_old_keyslots_went_is_told(
-    tmp_path: Path, old: list[str], cut: bool
+    tmp_path: Path, old: list[str], requirements: list[str], cut: bool
 ) -> None:
     document = luks_image.document()
+    document["config"]["requirements"] = {"mandatory": requirements}
     document["segments"]["1"] = {**document["segments"]["0"], "flags": ["backup-previous"]}
     document["digests"]["1"] = {"type": "pbkdf2", "keyslots": ["1"], "segments": ["0"], "iterations": 1000}
     document["digests"]["0"] |= {"keyslots": old, "segments": ["1"]}
