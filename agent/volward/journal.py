@@ -76,7 +76,7 @@ class Record:
                 revoked=tuple(map(int, said["revoked"])),
                 at_once=bool(said["at_once"]),
                 begun_at=int(said["begun_at"]),
-                revoked_fingerprints=tuple(map(str, said["revoked_fingerprints"])),
+                revoked_marks=tuple(map(str, said["revoked_marks"])),
                 successor_name=str(said["successor_name"]),
                 successor_version=int(said["successor_version"]),
                 successor_details=MappingProxyType({str(k): str(v) for k, v in said["successor_details"].items()}),

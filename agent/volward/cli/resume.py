@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 @click.command
 @click.argument("operation")
 @recipient.options
-@click.option("--recovery", "ask_recovery", is_flag=True, help="Of a header restore: ask for the recovery key.")
+@click.option(
+    "--recovery", "ask_recovery", is_flag=True, help="Of a header restore or a rotation: ask for the recovery key."
+)
 @click.pass_context
 def resume(
     ctx: click.Context, operation: str, recovery_fd: int | None, recovery_vault: bool, ask_recovery: bool
@@ -35,7 +37,7 @@ def resume(
         from volward.cli.rotate import rotate
 
         options = {"due": False, "at_once": False, "provider": None, "only_plan": False, "as_json": False, "yes": True}
-        return int(ctx.invoke(rotate, volumes=(record.volume,), **taking, **options))
+        return int(ctx.invoke(rotate, volumes=(record.volume,), ask_recovery=ask_recovery, **taking, **options))
     if record.verb == journal.REENCRYPT:
         from volward.cli.reencrypt import give_new_volume_key
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would become of each keyslot, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON (docs/reference/plan.schema.json).")
 @click.option("--yes", is_flag=True, help="Confirm that keyslots are removed, for the volumes that are named.")
+@click.option(
+    "--recovery", "ask_recovery", is_flag=True, help="Ask for the recovery key; no provider has to open the volume."
+)
 @recipient.options
 @pass_context
 def rotate(
@@ -47,19 +50,23 @@ def rotate(
     yes: bool,
     recovery_fd: int | None,
     recovery_vault: bool = False,
+    ask_recovery: bool = False,
 ) -> int:
     """Give volumes a new unlocking key; the old one opens them until its grace period is over.
 
     Nothing is closed. A rotation that was cut short is finished first; with --due also keyslots are removed that an
-    earlier rotation retired, when their time has come. With --volume-key the data themselves get another key, after
-    the unlocking keys; Ctrl-C pauses that, and the same command goes on.
+    earlier rotation retired, when their time has come. With --recovery a host gets keys of its own again that has lost
+    them (a TPM that was replaced, a new mainboard, a disk of another host). With --volume-key the data themselves get
+    another key, after the unlocking keys; Ctrl-C pauses that, and the same command goes on.
     """
     demand_root("rotate")
     _demand_sense(volumes, due=due, at_once=at_once, provider=provider)
+    if due and ask_recovery:
+        raise click.UsageError("--recovery asks a person, and --due is for the timer: name a volume.")
     if volume_key:
         from volward.cli.reencrypt import give_new_volume_key
 
-        if due or at_once or provider or recovery_fd is not None or recovery_vault:
+        if due or at_once or provider or recovery_fd is not None or recovery_vault or ask_recovery:
             raise click.UsageError("--volume-key goes with --online, --plan, --json, --yes and --progress-json alone.")
         return give_new_volume_key(
             context, volumes, online=online, yes=yes, only_plan=only_plan, as_json=as_json, progress_json=progress_json
@@ -95,6 +102,7 @@ def rotate(
                 StepPrinter(interruption, whole_lines=provider in (ProviderKind.RECOVERY, ProviderKind.PROMPT)),
                 approved={one.spec.name for one in looked if one.plan and one.plan.destructive},
                 deadline_seconds=60.0,
+                ask_recovery=ask_recovery,
             ),
         )
     if due:

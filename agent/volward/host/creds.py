@@ -102,8 +102,8 @@ def decrypt(name: str, path: Path) -> SecretBytes:
 
 
 _SEAL_ANEW = (
-    "Open the volume by another key (`volward open --recovery VOLUME`), then `volward rotate --provider credential "
-    "VOLUME` seals a new one."
+    "Open the volume by another key (`volward open --recovery VOLUME`), then `volward rotate --recovery --provider "
+    "credential VOLUME` seals a new one."
 )
 
 

@@ -38,8 +38,8 @@ def token_answers(node: Path, token: int) -> Iterator[None]:
             raise KeyDeniedError(
                 f"Token {token} of {node} does not open its keyslot: {_said(error)}",
                 resolution="Its PCRs may have changed, or the TPM was cleared or replaced, or systemd's token "
-                "plugin is not installed. Open the volume by another key, then `volward rotate --provider tpm2 VOLUME` "
-                "enrols the TPM anew.",
+                "plugin is not installed. Open the volume by another key, then `volward rotate --recovery --provider "
+                "tpm2 VOLUME` enrols the TPM anew.",
             ) from error
         raise
 

@@ -76,7 +76,7 @@ class Rotation:
     successor_name: str = ""
     successor_version: int = 0
     successor_details: ReadOnlyMapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
-    revoked_fingerprints: tuple[str, ...] = ()  # of keys that open no keyslot any more once it is done
+    revoked_marks: tuple[str, ...] = ()  # of keys that open no keyslot any more once it is done (header_backup.facts)
 
 
 @dataclass(frozen=True)

@@ -286,10 +286,13 @@ class _Reencrypting:
         return self._back_up(keys)
 
     def _back_up(self, keys: Keys) -> tuple[str, ...]:
-        remarks = header_backup.after_change(
-            self._spec, self._providers, deadline_seconds=self._wanted.deadline_seconds, held=keys.every()
+        return header_backup.after_change(
+            self._spec,
+            self._providers,
+            deadline_seconds=self._wanted.deadline_seconds,
+            held=keys.every(),
+            new_volume_key=True,
         )
-        return remarks + _without_old_backups(self._spec)
 
 
 def _without_old_backups(spec: VolumeSpec) -> tuple[str, ...]:

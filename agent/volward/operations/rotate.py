@@ -20,6 +20,7 @@ from volward.errors import (
     VerificationError,
     VolwardError,
 )
+from volward.header_backup.facts import mark_of
 from volward.keys import header_token
 from volward.keys.ages import TYPED, current, stored_kinds
 from volward.keys.providers import Providers
@@ -70,6 +71,7 @@ class Pass:
     watcher: Watcher
     approved: Set[str]  # volumes whose destructive plan was confirmed; the timer's needs no confirmation
     deadline_seconds: float
+    ask_recovery: bool = False  # no provider opens the volume any more: the typed recovery key authorises
     clock: Callable[[], float] = time.time
 
 
@@ -155,11 +157,12 @@ class _Rotating:
         self._more = wish.due or (record is not None and not is_wished)
         with Work.on(self._spec, seen, self._providers) as work:
             work.recovery, work.deadline_seconds = self._shared.recovery, self._shared.deadline_seconds
+            work.ask_recovery = self._shared.ask_recovery
             work.clock = self._shared.clock
             if record is None:
                 work.rotation = replace(
                     self._with_place(plan.rotation, seen, work),
-                    revoked_fingerprints=_revoked_fingerprints(header, plan.rotation),
+                    revoked_marks=_revoked_marks(header, plan.rotation),
                 )
                 operation = journal.begin(
                     journal.ROTATE, self._spec.name, journal.rotation_facts(work.rotation, header.uuid)
@@ -254,25 +257,19 @@ class _Rotating:
             self._providers,
             deadline_seconds=work.deadline_seconds,
             held=[held.key for held in work.keys.values()],
+            revoked=rotation.revoked_marks,
         )
-        self._remarks += self._expire_backups(rotation)
-
-    def _expire_backups(self, rotation: Rotation) -> tuple[str, ...]:
-        """Remove the backups that a revoked key opens; return what its owner should know when they have to stay."""
-        try:
-            for fingerprint in rotation.revoked_fingerprints:
-                header_backup.expire(self._spec, fingerprint)
-        except VolwardError as error:
-            return (f"{error.what} {error.resolution}",)
-        return ()
 
 
-def _revoked_fingerprints(header: Header, rotation: Rotation) -> tuple[str, ...]:
-    """Return the fingerprints of keys that open no keyslot any more once the rotation is done."""
+def _revoked_marks(header: Header, rotation: Rotation) -> tuple[str, ...]:
+    """Return by what a backup knows the keys that open no keyslot any more once the rotation is done; "" if by nothing.
+
+    A key without a mark is one whose keyslot goes, since no other keyslot tells of it.
+    """
     doomed = {*rotation.revoked, *(rotation.old if rotation.at_once else ())}
     described = [content for _, content in header_token.all_of(header)]
-    stay = {one.fingerprint for one in described if not doomed.issuperset(one.keyslots)}
-    return tuple(sorted({one.fingerprint for one in described if one.fingerprint} - stay))
+    stay = {mark_of(one) for one in described if not doomed.issuperset(one.keyslots)} - {""}
+    return tuple(sorted({mark_of(one) for one in described if doomed.issuperset(one.keyslots)} - stay))
 
 
 def _left_nothing(error: BaseException, action: Action, work: Work) -> bool:

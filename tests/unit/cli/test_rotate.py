@@ -115,9 +115,15 @@ def test_what_went_wrong_and_what_was_finished(cli: Cli, keys: Keys) -> None:
     assert "In use." in done.err
 
 
-@pytest.mark.parametrize("words", [(), ("--due", "--now"), ("--due", "--provider", "tpm2")])
+@pytest.mark.parametrize("words", [(), ("--due", "--now"), ("--due", "--provider", "tpm2"), ("--due", "--recovery")])
 def test_words_that_make_no_sense(cli: Cli, keys: Keys, words: tuple[str, ...]) -> None:
     assert cli("rotate", *words).status == 2
+
+
+def test_a_host_that_has_lost_its_keys_goes_by_the_recovery_key(cli: Cli, keys: Keys) -> None:
+    assert cli("rotate", "--recovery", "--provider", "credential", "cache").status == 0
+    assert cli("rotate", "cache").status == 0
+    assert [shared.ask_recovery for _, shared in keys.passes] == [True, False]
 
 
 def test_who_takes_a_new_recovery_key(cli: Cli, keys: Keys) -> None:

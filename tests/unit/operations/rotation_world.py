@@ -4,7 +4,7 @@ Journal and lock are real, below a temporary directory; header, TPM and stores a
 A cut is an exception that nothing in volward catches, as little as a SIGKILL.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -67,9 +67,9 @@ class World:
         self._directories(directory, monkeypatch)
         for module in (rotate, unrotate):
             monkeypatch.setattr(module, "observe", lambda spec: self.seen)
-        self.backups: list[str] = []  # "made" after a change, or the fingerprint of a key whose backups went
+        self.backup_remarks: tuple[str, ...] = ()
+        self.backups: list[str] = []  # "made" after a change, or the mark of a key whose backups went
         monkeypatch.setattr(header_backup, "after_change", self._back_up)
-        monkeypatch.setattr(header_backup, "expire", lambda spec, fingerprint: self.backups.append(fingerprint))
         self._make_breakable(monkeypatch)
         monkeypatch.setattr("os.fsync", lambda descriptor: None)  # what is durable is not asked here
 
@@ -94,9 +94,19 @@ class World:
             for name in names:
                 monkeypatch.setattr(module, name, partial(getattr(module, name), directory=directory / where))
 
-    def _back_up(self, spec: VolumeSpec, providers: object, **options: object) -> tuple[str, ...]:
-        self.backups.append("made")
-        return ()
+    def _back_up(
+        self,
+        spec: VolumeSpec,
+        providers: object,
+        *,
+        revoked: Sequence[str] = (),
+        new_volume_key: bool = False,
+        **options: object,
+    ) -> tuple[str, ...]:
+        self.backups += ["made", *revoked]
+        if new_volume_key:
+            header_backup.expire_others(spec)
+        return self.backup_remarks
 
     def _make_breakable(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def wrap(owner: Any, name: str) -> None:

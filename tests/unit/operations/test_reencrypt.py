@@ -356,14 +356,26 @@ def test_a_key_that_was_lost_is_noticed_before_the_old_backups_go(world: World, 
     assert "others expired" not in world.backups
 
 
-def test_backups_of_the_old_volume_key_that_have_to_stay(
+def test_what_the_backup_has_to_say_is_told(world: World, cryptsetup: Tool) -> None:
+    world.backup_remarks = ("There is none. Make one.",)
+    assert "There is none. Make one." in run().remarks
+
+
+def test_old_backups_that_have_to_stay_are_told_when_it_is_given_up(
     world: World, cryptsetup: Tool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def cut(*_: object, **__: object) -> None:
+        raise Cut
+
     def refuse(spec: object) -> None:
         raise NoHeaderBackupError("There is none.", resolution="Make one.")
 
+    with monkeypatch.context() as until_then:
+        until_then.setattr(header_backup, "expire_others", cut)
+        with pytest.raises(Cut):
+            run()
     monkeypatch.setattr(header_backup, "expire_others", refuse)
-    assert "There is none. Make one." in run().remarks
+    assert "There is none. Make one." in give_up()
 
 
 class Stopping(Watcher):

@@ -7,7 +7,18 @@ import pytest
 from tests.unit.apply.machine import KEY
 from tests.unit.builders import OTHER_IDENTITY, OTHER_UUID
 from tests.unit.operations import rotation_world
-from tests.unit.operations.rotation_world import BIRTH, CREDENTIAL, DAY, RECOVERY, TPM2, WANTED, Cut, World, error_of
+from tests.unit.operations.rotation_world import (
+    BIRTH,
+    CREDENTIAL,
+    DAY,
+    FIRST_RECOVERY,
+    RECOVERY,
+    TPM2,
+    WANTED,
+    Cut,
+    World,
+    error_of,
+)
 
 from volward import journal, lock
 from volward.apply import Work, apply
@@ -22,7 +33,6 @@ from volward.errors import (
     KeyDeniedError,
     KeyExistsError,
     KeyRejectedError,
-    NoHeaderBackupError,
     NoOpenerError,
     NoTerminalError,
     ProviderUnavailableError,
@@ -36,6 +46,7 @@ from volward.host import cryptsetup
 from volward.keys import header_token, recovery_pair
 from volward.keys.header_token import fingerprint
 from volward.keys.providers import Providers
+from volward.keys.source import KeyRef
 from volward.model import Action, Observation, Pin, ProviderKind, Rotation, Step
 from volward.operations import header_backup, proof, rotate, unrotate
 from volward.operations.rotate import Pass
@@ -163,6 +174,26 @@ def test_a_removal_that_was_not_confirmed(world: World) -> None:
 def test_a_recovery_key_that_nobody_could_see(world: World) -> None:
     assert isinstance(run(world, Wish(RECOVERY), recovery=None).error, NoTerminalError)
     assert outcomes() == []
+
+
+def test_a_host_that_has_lost_its_key_gets_another_by_the_recovery_key(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = world.machine.sources[CREDENTIAL]
+    world.machine.source(RECOVERY, FIRST_RECOVERY)
+    read = store.read
+
+    def here_no_more(ref: KeyRef, *, deadline_seconds: float) -> SecretBytes:
+        if ref.version == 1:
+            raise KeyDeniedError("The PCRs have changed.", resolution="Seal it anew.")
+        return read(ref, deadline_seconds=deadline_seconds)
+
+    monkeypatch.setattr(store, "read", here_no_more)
+    assert isinstance(run(world, Wish(CREDENTIAL)).error, NoOpenerError | KeyDeniedError)
+    world.abort()
+    done = run(world, Wish(CREDENTIAL), ask_recovery=True)
+    assert done.error is None, done.error
+    assert [provider for provider, retired in world.picture().values() if retired is None].count("credential") == 1
 
 
 def test_header_backups_can_be_sealed_to_a_new_recovery_key(world: World) -> None:
@@ -463,14 +494,12 @@ def test_a_resumed_rotation_still_knows_whose_backups_expire(world: World, monke
     assert world.backups == ["made", fingerprint(SecretBytes(KEY))]
 
 
-def test_backups_that_have_to_stay_are_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(spec: object, fingerprint: str) -> None:
-        raise NoHeaderBackupError("None is without it.", resolution="Back it up.")
-
-    monkeypatch.setattr(header_backup, "expire", refuse)
-    done = world.rotate(CREDENTIAL, at_once=True)
+def test_what_the_backup_has_to_say_is_told(world: World) -> None:
+    world.backup_remarks = ("There is none. Make one.",)
+    done = world.rotate(at_once=True)
     assert done is not None
-    assert (done.error, done.remarks) == (None, ("None is without it. Back it up.",))
+    assert done.error is None
+    assert "There is none. Make one." in done.remarks
 
 
 def test_a_rotation_that_was_given_up_is_backed_up(world: World) -> None:
