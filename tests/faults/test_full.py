@@ -13,7 +13,7 @@ from collections.abc import Callable
 import pytest
 from tests.faults import matrix
 from tests.faults.checks import check_cut, check_finished, check_kept
-from tests.faults.cuts import STEPS, Cut, Kind, Power
+from tests.faults.cuts import STEPS, Cut, Kind, Power, param
 from tests.faults.session import Cuts
 
 ROUNDS = int(os.environ.get("VOLWARD_ROUNDS", "3"))
@@ -36,8 +36,7 @@ def _random_cuts() -> tuple[Cut, ...]:
 
 
 @pytest.mark.lab
-@pytest.mark.full
-@pytest.mark.parametrize("cut", _random_cuts(), ids=lambda cut: cut.name)
+@pytest.mark.parametrize("cut", [param(cut, full=True) for cut in _random_cuts()])
 def test_a_cut_at_a_random_moment(cuts: Cuts, cut: Cut, record_property: Callable[[str, object], None]) -> None:
     record_property(matrix.SEED, SEED)
     outcome = cuts.outcome(cut)
