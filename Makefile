@@ -7,8 +7,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 COVERAGE := $(BIN)/coverage
-# What shares a host stays on one worker (tests/conftest.py), and the longest file is not the last one.
-SHARED_OUT := --dist loadgroup --no-loadscope-reorder
+# A file's tests stay on one worker, and the longest file is not the last one.
+SHARED_OUT := --dist loadfile --no-loadscope-reorder
 # To build systemd-python, and the tools whose work the unit tests look at.
 PACKAGES := python3-dev python3-venv gcc libc6-dev pkg-config libsystemd-dev cryptsetup-bin util-linux xfsprogs btrfs-progs
 

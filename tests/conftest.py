@@ -26,12 +26,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="the long matrices too (tests marked `full`)")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist, which puts the groups into the names
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        # The tests of a file share its fixtures; others name what they share by themselves.
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
         # A test that asks for a host is a lab test, whether it says so or not.
         if {"host", "shared_host"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.lab)

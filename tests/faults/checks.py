@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
+from tests.faults import matrix
 from tests.faults.batch import Outcome
 from tests.faults.cuts import Kind
+from tests.faults.random_cuts import SEED
 
 
 def check_cut(outcome: Outcome) -> None:
@@ -40,6 +43,22 @@ def check_finished(outcome: Outcome) -> None:
     assert not after["leftovers"]
     assert after["data"] == f"of {outcome.volume}\n"
     assert "nothing to do" in outcome.again.stdout.partition(f"{outcome.volume}\n")[2].partition("\n")[0]
+
+
+def check_random(outcome: Outcome, record_property: Callable[[str, object], None]) -> None:
+    """After a cut wherever the clock said: the next apply has finished it, or says what stands in the way."""
+    record_property(matrix.SEED, SEED)
+    assert outcome.reached == "cut" or outcome.reached.startswith("status 3"), outcome.reached
+    if outcome.reached == "cut":
+        check_cut(outcome)
+    assert outcome.apply is not None
+    if f"{outcome.volume}: provisioned, open and mounted" in outcome.apply.stdout:
+        check_finished(outcome)
+    else:
+        said = matrix.said_of(outcome.volume, outcome.apply.stderr)
+        assert said and "VW09" not in said, outcome.apply
+        check_kept(outcome)
+        record_property(matrix.TOLD, said)
 
 
 def check_kept(outcome: Outcome) -> None:

@@ -141,10 +141,8 @@ CUTS = _table()
 
 def params(power: Power) -> list[ParameterSet]:
     """Return the cuts of one kind for pytest.mark.parametrize, each with its name."""
-    return [param(cut, full=not cut.in_every_run) for cut in CUTS if cut.power is power]
-
-
-def param(cut: Cut, *, full: bool) -> ParameterSet:
-    """Return one cut for it. Cuts of one kind of power share hosts, so one process runs them all."""
-    group = pytest.mark.xdist_group(f"cuts-{cut.power}")
-    return pytest.param(cut, id=cut.name, marks=[group, pytest.mark.full] if full else [group])
+    return [
+        pytest.param(cut, id=cut.name, marks=() if cut.in_every_run else pytest.mark.full)
+        for cut in CUTS
+        if cut.power is power
+    ]

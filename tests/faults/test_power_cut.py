@@ -1,10 +1,16 @@
-"""A power cut at every step of the first apply: the next one finishes, and nothing was lost."""
+"""A power cut at every step of the first apply: the next one finishes, and nothing was lost.
+
+The cuts of one kind of power are in one file, because they share hosts and the file is one process's.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+from tests.faults import random_cuts
 from tests.faults.batch import Batch
-from tests.faults.checks import check_cut, check_finished
+from tests.faults.checks import check_cut, check_finished, check_random
 from tests.faults.cuts import Cut, Kind, Power, params
 from tests.faults.session import Cuts
 from tests.lab.host import Host
@@ -24,6 +30,12 @@ def test_the_first_apply_loses_its_power_and_the_next_one_finishes(cuts: Cuts, c
     assert outcome.reached == "cut"
     check_cut(outcome)
     check_finished(outcome)
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("cut", random_cuts.params(Power.CUT))
+def test_a_power_cut_at_a_random_moment(cuts: Cuts, cut: Cut, record_property: Callable[[str, object], None]) -> None:
+    check_random(cuts.outcome(cut), record_property)
 
 
 @pytest.mark.lab
