@@ -25,8 +25,9 @@ test: tools $(VENV)/installed lint unit host-tests coverage ## Everything: lint,
 	@echo "make test: everything passed"
 
 .PHONY: test-cuts
-test-cuts: tools $(VENV)/installed lab ## A power cut and a SIGKILL at every point of every step of the first apply
-	$(BIN)/pytest --full --numprocesses 2 $(SHARED_OUT) -k 'not random_moment' tests/faults/test_sigkill.py tests/faults/test_power_cut.py
+test-cuts: tools $(VENV)/installed lab vault ## A power cut and a SIGKILL at every point of every step: first apply, rotation, header restore
+	$(BIN)/pytest --full --numprocesses 2 $(SHARED_OUT) -k 'not random_moment' tests/faults/test_sigkill.py tests/faults/test_power_cut.py \
+		tests/faults/test_rotation_sigkill.py tests/faults/test_rotation_power_cut.py tests/faults/test_header_restore.py
 
 .PHONY: test-full
 test-full: tools $(VENV)/installed unit lab vault ## The long matrices too (hours); writes their counts to docs/reference/matrix.md

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.vault.certificates import Authority
 from tests.vault.server import Server
 
 FILES = "/srv/files"
+MOST = 36
 VAULT = """
 [vault]
 address = "https://127.0.0.1:8200"
@@ -62,6 +64,16 @@ class Outcome:
     ended: Result | None = None
     finished: Result | None = None  # when it could not be given up any more
     opened: Result | None = None
+
+
+def split(cuts: Sequence[RotationCut]) -> list[list[RotationCut]]:
+    """Cuts that share a host: of one kind of power, and not so many that a host takes more than half an hour."""
+    batches: list[list[RotationCut]] = []
+    for power in Power:
+        of_power = [cut for cut in cuts if cut.power is power]
+        count = -(-len(of_power) // MOST) or 1
+        batches += [of_power[number::count] for number in range(count) if of_power[number::count]]
+    return batches
 
 
 class RotationBatch:
@@ -154,24 +166,24 @@ class RotationBatch:
 
 
 class Rotations:
-    """Runs the batch of one kind of power when the first of its cuts is asked for."""
+    """Runs a cut's whole batch when its outcome is first asked for."""
 
     def __init__(self, snapshot: tuple[Image, Snapshot], wanted: list[RotationCut], directory: Path) -> None:
         self._snapshot = snapshot
         self._directory = directory
-        self._wanted = wanted
+        self._waiting = split(wanted)
         self._outcomes: dict[RotationCut, Outcome] = {}
 
     def outcome(self, cut: RotationCut) -> Outcome:
         """Return what was seen. Raises what the batch raised, once; then its cuts count as not run."""
-        if cut not in self._outcomes:
-            cuts = [one for one in self._wanted if one.power is cut.power]
+        for cuts in [batch for batch in self._waiting if cut in batch]:
+            self._waiting.remove(cuts)
             self._outcomes |= {one: Outcome(one, "") for one in cuts}
             self._run(cuts)
         return self._outcomes[cut]
 
     def _run(self, cuts: list[RotationCut]) -> None:
-        place = self._directory / cuts[0].power
+        place = Path(tempfile.mkdtemp(dir=self._directory))
         with Server(place / "vault", authority=Authority(place / "ca")) as server:
             mounts.kv(server.admin, "kv")
             mounts.transit(server.admin, "transit", key="volward", derived=True)
