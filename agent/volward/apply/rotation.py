@@ -4,7 +4,7 @@ Each looks at the header first and does nothing where an earlier run had done it
 which does not go as well, was opened with its key in this operation (rule 4); a key is never removed from its store.
 """
 
-from collections.abc import Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -20,12 +20,12 @@ from volward.apply.keys import (
     typed_kdf,
 )
 from volward.apply.work import HeldKey, Work
-from volward.errors import BugError, KeyExistsError, KeyRejectedError, VerificationError
+from volward.errors import BugError, KeyExistsError, KeyRejectedError, VerificationError, VolwardError
 from volward.host import cryptsetup
 from volward.host.cryptsetup import KeyslotProof, Pbkdf2
 from volward.keys import header_token, recovery, recovery_pair
 from volward.keys.ages import TYPED
-from volward.keys.source import KeyRef, KeySource
+from volward.keys.source import KeyRef, KeySource, Rewrapper
 from volward.model import Action, AnnouncedKeyslot, Header, ProviderKind, Rotation
 
 
@@ -112,14 +112,17 @@ def describe_successor(action: Action, work: Work) -> None:
 
 
 def retire_keyslot(action: Action, work: Work) -> None:
-    """Mark the token of an old keyslot; the keyslot stays until its grace is over."""
+    """Mark the token of an old keyslot; the keyslot stays until its grace is over.
+
+    A key that its store wraps is wrapped by the newest version from then on, in the same update of the header.
+    """
     kind, number = provider_of(action), _number(action)
     node = resolved(work).node
     held = _successor(kind, work) if kind not in TYPED else work.successor
     if held is not None:
         keyslot = _successor_keyslot(node, held, work)
         _demand_that_it_opens(node, -1 if keyslot is None else keyslot, held, work)
-    _date(node, number, kind, retired=int(work.clock()))
+    _date(node, number, kind, retired=int(work.clock()), details_of=lambda ref: _rewrapped(ref, work).details)
 
 
 def reinstate_keyslot(action: Action, work: Work) -> None:
@@ -200,12 +203,32 @@ def _demand_that_it_opens(node: Path, keyslot: int, held: HeldKey, work: Work) -
         )
 
 
-def _date(node: Path, number: int, kind: ProviderKind, *, retired: int | None) -> None:
+def _rewrapped(ref: KeyRef, work: Work) -> KeyRef:
+    """Return a retired key's ref with its key wrapped anew; as it is, and a remark, when that cannot be had."""
+    source = work.providers.source(ref.provider, work.spec)
+    if not isinstance(source, Rewrapper):
+        return ref
+    try:
+        return source.rewrap(ref, deadline_seconds=work.deadline_seconds)
+    except VolwardError as error:
+        work.remarks += (f"The retired key {ref} stays wrapped as it was: {error.what} {error.resolution}",)
+        return ref
+
+
+def _date(
+    node: Path,
+    number: int,
+    kind: ProviderKind,
+    *,
+    retired: int | None,
+    details_of: Callable[[KeyRef], Mapping[str, str]] | None = None,
+) -> None:
     """Date the tokens that name a keyslot, each in one update of the header, and look whether it is there."""
     for token, content in header_token.all_of(read_header(node)):
         mine = number in content.keyslots and content.ref.provider is kind
         if mine and (content.retired is None) is not (retired is None):
-            text = header_token.dated(token, retired=retired)
+            details = details_of(content.ref) if details_of else None
+            text = header_token.dated(token, retired=retired, details=details)
             cryptsetup.import_token(node, text, number=token.number, replace=True)
     for _, content in header_token.all_of(read_header(node)):
         if number in content.keyslots and (content.retired is None) is not (retired is None):

@@ -22,6 +22,11 @@ from volward.secret import SecretBytes
 _YIELD_NO_BYTES_ALONE = (ProviderKind.TPM2, ProviderKind.PROMPT, ProviderKind.RECOVERY)
 
 
+def key_name(spec: VolumeSpec) -> str:
+    """Return the name that the key for backups has in each store."""
+    return f"{spec.name}.header"
+
+
 def sources(spec: VolumeSpec, providers: Providers, *, interactive: bool) -> tuple[KeySource, ...]:
     """Return the volume's providers that yield bytes; those that ask a person only with ``interactive``."""
     return tuple(
@@ -134,7 +139,7 @@ def unsealed(
 
 def _own(source: KeySource, spec: VolumeSpec, deadline_seconds: float) -> tuple[KeyRef, SecretBytes]:
     """Return the store's key for the volume's backups; with one that is there, its store may be read-only."""
-    name = f"{spec.name}.header"
+    name = key_name(spec)
     there = source.refs(name, deadline_seconds=deadline_seconds)
     ref = there[0] if there else source.create(source.first_ref(name), adopt=True, deadline_seconds=deadline_seconds)
     return ref, source.read(ref, deadline_seconds=deadline_seconds)

@@ -160,12 +160,17 @@ def _order(content: HeaderToken) -> tuple[bool, int, int]:
     return content.retired is not None, -content.ref.version, -(content.created or 0)
 
 
-def dated(token: Token, *, retired: int | None) -> str:
-    """Return the JSON of a token of volward's with another ``retired``; what this volward does not know stays."""
+def dated(token: Token, *, retired: int | None, details: Mapping[str, str] | None = None) -> str:
+    """Return the JSON of a token of volward's with another ``retired``, and other ``details`` where they are given.
+
+    What this volward does not know stays.
+    """
     own = token.fields[TYPE]
     body = {name: value for name, value in own.items() if name != "retired"} if isinstance(own, Mapping) else {}
     if retired is not None:
         body["retired"] = retired
+    if details:
+        body["details"] = dict(details)
     return json.dumps({**token.fields, "keyslots": [str(slot) for slot in token.keyslots], TYPE: body})
 
 

@@ -117,6 +117,19 @@ class KeySource(Protocol):
 
 
 @runtime_checkable
+class Rewrapper(Protocol):
+    """A KeySource whose store wraps keys under a key of its own that has versions."""
+
+    def rewrap(self, ref: KeyRef, *, deadline_seconds: float) -> KeyRef:
+        """Return the ref of the same key, wrapped by the newest version; ``ref`` where there is nothing to be done.
+
+        The old wrapped form goes on to unwrap until the store's owner forbids its version. Raises VerificationError
+        when the new one unwraps to another key.
+        """
+        ...
+
+
+@runtime_checkable
 class TokenOpener(Protocol):
     """A provider that opens a keyslot through the keyslot's token; no key passes through volward."""
 

@@ -25,9 +25,18 @@ from volward.keys import header_token
 from volward.keys.ages import TYPED, current, stored_kinds
 from volward.keys.providers import Providers
 from volward.keys.source import KeyRef, KeySource
-from volward.model import Action, Header, Observation, ProviderKind, Rotation, RotationPlan, Step, VolumeSpec
+from volward.model import (
+    Action,
+    Header,
+    Observation,
+    ProviderKind,
+    Rotation,
+    RotationPlan,
+    Step,
+    VolumeSpec,
+)
 from volward.observe import observe
-from volward.operations import header_backup, login_life
+from volward.operations import header_backup, login_life, rewrapping
 from volward.operations.enrolment import provable_header
 from volward.operations.proof import doubts
 from volward.operations.unfinished import refuse_other_header
@@ -251,6 +260,9 @@ class _Rotating:
                 resolution=f"`volward status {self._spec.name}` shows it; the keys that it lists open the volume.",
             )
         self._remarks += work.remarks + work.degraded + doubts(self._spec, after, rotation.provider, work)
+        self._remarks += rewrapping.of_backups(
+            self._spec, rotation.provider, self._providers, deadline_seconds=work.deadline_seconds
+        )
         # Before the operation's end: a run that is cut here does it when it is resumed.
         self._remarks += header_backup.after_change(
             self._spec,

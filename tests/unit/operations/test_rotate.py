@@ -90,6 +90,29 @@ def test_a_new_key_takes_over_and_the_old_one_opens_until_its_grace_is_over(worl
     world.check_rest()
 
 
+@pytest.mark.parametrize("error", [None, KeyDeniedError("No policy says so.", resolution="Print it.")])
+def test_a_retired_key_is_wrapped_anew_where_its_store_wraps_keys(world: World, error: VolwardError | None) -> None:
+    def rewrap(ref: KeyRef, *, deadline_seconds: float) -> KeyRef:
+        if error:
+            raise error
+        return replace(ref, details={"ciphertext": "vault:v2:new"})
+
+    world.machine.sources[CREDENTIAL].rewrap = rewrap  # type: ignore[attr-defined]
+    done = world.rotate()
+    assert done is not None
+    assert done.error is None
+    present, retired = header_token.of_provider(world.machine.present, CREDENTIAL)
+    assert retired.retired == BIRTH
+    assert present.ref.details == {}
+    if error:
+        assert retired.ref.details == {}
+        assert [remark for remark in done.remarks if "stays wrapped as it was: No policy says so." in remark]
+    else:
+        assert retired.ref.details == {"ciphertext": "vault:v2:new"}
+        assert done.remarks == ()
+    world.check_rest()
+
+
 def test_what_is_due_is_revoked_and_rotated_in_one_run(world: World) -> None:
     world.rotate()
     world.now += 90 * DAY

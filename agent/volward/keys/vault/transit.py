@@ -128,8 +128,9 @@ class TransitSource:
     def rewrap(self, ref: KeyRef, *, deadline_seconds: float) -> KeyRef:
         """Have the wrapped key wrapped by the newest version of its transit key; return the ref that carries it.
 
-        The key itself stays, and never leaves Vault. The new form is kept on this host beside the old one; the
-        caller writes it into the header token. Raises VerificationError when it unwraps to another key.
+        ``ref`` itself when that version wrapped it. The key stays the same. The new form is kept on this host
+        beside the old one; the caller writes it into the header token. Raises VerificationError when it unwraps to
+        another key.
         """
         end = self._clock() + deadline_seconds
         wrapped = ref if ref.details.get("ciphertext") else self._with_file(ref)
@@ -145,6 +146,8 @@ class TransitSource:
         if answer.status == _REFUSED:
             raise self._refused(wrapped, answer)
         ciphertext, by = _ciphertext(question, answer)
+        if by == wrapped_by(wrapped.details):
+            return wrapped
         details = {**wrapped.details, "ciphertext": ciphertext}
         fresh = KeyRef(self.provider, ref.name, ref.version, MappingProxyType(details))
         with self.read(wrapped, deadline_seconds=self._left(end)) as key:

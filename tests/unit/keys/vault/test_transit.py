@@ -201,8 +201,14 @@ def test_rewrapped_beside_the_old_form(script: Scripted, engine: Engine, files: 
     assert files.versions("pgdata") == (1,)
 
 
+def test_what_the_newest_version_wrapped_stays(script: Scripted, engine: Engine, files: WrappedFiles) -> None:
+    ref = created(script, files)
+    assert source(script, files).rewrap(ref, deadline_seconds=5.0) is ref
+
+
 def test_rewrapping_to_another_key_is_not_taken(script: Scripted, engine: Engine, files: WrappedFiles) -> None:
     ref = created(script, files)
+    engine.version = 4
     other = engine.wrap({"plaintext": KEY, "context": base64.b64encode(b"volward volume pgdata").decode()})
     script.on(REWRAP, other)
     with pytest.raises(VerificationError):
