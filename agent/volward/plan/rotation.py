@@ -27,7 +27,6 @@ from volward.model import (
     Rotation,
     RotationPlan,
     StoreKind,
-    Token,
     VolumeSpec,
 )
 from volward.plan.device import present_device, refuse_duplicates, refuse_other_identity
@@ -173,18 +172,12 @@ def _old(header: Header, provider: ProviderKind | None) -> tuple[int, ...]:
     there = {keyslot.number for keyslot in header.keyslots}
     found: set[int] = set()
     if provider is ProviderKind.TPM2:
-        found = {number for token in header.tokens if is_plain_tpm2(token) for number in token.keyslots}
+        found = {number for token in header.tokens if token.is_plain_tpm2 for number in token.keyslots}
     elif provider is not None:
         for _, content in header_token.all_of(header):
             if content.ref.provider is provider and content.retired is None:
                 found |= set(content.keyslots)
     return tuple(sorted(number for number in found & there if not _shared(header, number)))
-
-
-def is_plain_tpm2(token: Token) -> bool:
-    """A TPM token as volward enrols it: no PIN, no policy of systemd-pcrlock(8)."""
-    mine = not any(token.fields.get(name) for name in ("tpm2-pin", "tpm2_pcrlock"))
-    return token.type == "systemd-tpm2" and mine
 
 
 def _shared(header: Header, number: int) -> bool:

@@ -312,7 +312,7 @@ def mounting(spec: VolumeSpec, seen: Observation, goal: Goal) -> list[Action]:
         actions.append(Action(Step.MOUNT, f"mount it at {spec.mount_point}", "it is not mounted"))
     if goal is Goal.PROVISION and (state is not MountPointState.MOUNTED or seen.directories_differ):
         reason = "; ".join(seen.directories_differ) or "the store's directories are checked once it is mounted"
-        actions.append(Action(Step.PREPARE_STORE, f"prepare the {spec.store} directories", reason))
+        actions.append(Action(Step.PREPARE_STORE, f"prepare the directories (store: {spec.store})", reason))
     return actions
 
 
