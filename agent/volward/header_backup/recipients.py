@@ -73,7 +73,7 @@ class SealingKeys:
         for ref in known:
             if ref.provider not in (*_YIELD_NO_BYTES_ALONE, *keys, *failures):
                 try:
-                    keys[ref.provider] = ref, _read(ref, spec, providers, deadline_seconds)
+                    keys[ref.provider] = ref, read(ref, spec, providers, deadline_seconds)
                 except ProviderUnavailableError as error:  # waited for once is enough
                     failures[ref.provider] = error.what
                 except VolwardError:
@@ -119,7 +119,7 @@ def unsealed(
             continue
         try:
             with ExitStack() as stack:
-                key = recovery_key or stack.enter_context(_read(recipient.ref, spec, providers, deadline_seconds))
+                key = recovery_key or stack.enter_context(read(recipient.ref, spec, providers, deadline_seconds))
                 data_key = stack.enter_context(
                     sealing.data_key(recipient, key, luks_uuid=sealed.facts.luks_uuid),
                 )
@@ -145,7 +145,8 @@ def _own(source: KeySource, spec: VolumeSpec, deadline_seconds: float) -> tuple[
     return ref, source.read(ref, deadline_seconds=deadline_seconds)
 
 
-def _read(ref: KeyRef, spec: VolumeSpec, providers: Providers, deadline_seconds: float) -> SecretBytes:
+def read(ref: KeyRef, spec: VolumeSpec, providers: Providers, deadline_seconds: float) -> SecretBytes:
+    """Return the key for backups that a recipient names; the caller wipes it. Raises what its store raises."""
     if ref.provider in _YIELD_NO_BYTES_ALONE:
         raise ProviderUnavailableError("It cannot be asked for a backup's key.", resolution="Use another recipient.")
     return providers.source(ref.provider, spec).read(ref, deadline_seconds=deadline_seconds)

@@ -18,7 +18,7 @@ from volward.keys.vault import library
 from volward.logins import EARLY_SECONDS
 from volward.model import Observation, ProviderKind, StoreKind, VaultServer, VolumeSpec
 from volward.observe import observe
-from volward.operations import login_life
+from volward.operations import backup_openers, login_life
 from volward.operations.enrolment import provable_header
 from volward.operations.prepare import plan_for
 from volward.operations.proof import Tried, try_each
@@ -64,6 +64,7 @@ class _Opening:
     def __init__(self, spec: VolumeSpec, providers: Providers, deadline_seconds: float) -> None:
         self.spec = spec
         self.tried: tuple[Tried, ...] = ()
+        self.of_backups: tuple[Check, ...] = ()
         self.refusal: VolwardError | None = None
         self.error: VolwardError | None = None
         self.busy: VolwardError | None = None
@@ -78,6 +79,10 @@ class _Opening:
                 if self.busy is None and spec.store is not StoreKind.SCRATCH:
                     header, node = provable_header(spec, seen), present_device(spec, seen).node
                     self.tried = tuple(try_each(spec, header, node, providers, deadline_seconds=deadline_seconds))
+                    answering = {one.provider for one in self.tried if not one.why_not and not one.asks}
+                    self.of_backups = tuple(
+                        backup_openers.check(spec, providers, answering, deadline_seconds=deadline_seconds)
+                    )
         except VolwardError as error:
             self.error = error
 
@@ -111,6 +116,7 @@ class _Opening:
             yield Check(name, "keys", Verdict.WARNING, f"not tried: {self.busy.what}", self.busy.resolution)
         elif self.spec.store is not StoreKind.SCRATCH:
             yield from self._of_keys()
+            yield from self.of_backups
 
     def _of_keys(self) -> Iterator[Check]:
         name = self.spec.name

@@ -26,7 +26,7 @@ from volward.model import (
     VaultServer,
     VolumeSpec,
 )
-from volward.operations import preflight
+from volward.operations import backup_openers, preflight
 from volward.operations.preflight import DAY_SECONDS
 from volward.operations.proof import Tried
 from volward.report.preflight import HOST, Check, Verdict
@@ -73,6 +73,13 @@ class Scene:
     here: bool = False
     files: tuple[Path, ...] = ()
     seen: Observation = builders.PERFECT
+    answering: set[ProviderKind] = field(default_factory=set)
+
+    def check_backups(
+        self, spec: VolumeSpec, providers: object, answering: set[ProviderKind], *, deadline_seconds: float
+    ) -> Iterator[Check]:
+        self.answering |= answering
+        yield Check(spec.name, "header backup keys", Verdict.PASSED, "open them")
 
     def run(self) -> tuple[Check, ...]:
         return preflight.preflight(self.specs, deadline_seconds=1.0)
@@ -117,6 +124,7 @@ def scene(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Scene:
     monkeypatch.setattr(preflight, "observe", lambda spec, **_: one.seen)
     monkeypatch.setattr(preflight, "try_each", try_each)
     monkeypatch.setattr(preflight, "Providers", FakeProviders)
+    monkeypatch.setattr(backup_openers, "check", one.check_backups)
     monkeypatch.setattr(time_left, "time_left", how_long)
     monkeypatch.setattr(logins, "write", one.remembered.append)
     monkeypatch.setattr(listener, "is_here", lambda url: one.here)
@@ -128,6 +136,8 @@ def test_all_is_well(scene: Scene) -> None:
     assert {check.verdict for check in scene.run()} == {Verdict.PASSED}
     assert scene.of("vault", HOST) == [(Verdict.PASSED, "the login works, without an end")]
     assert scene.of("key of vault") == [(Verdict.PASSED, "opens its keyslot")]
+    assert scene.of("header backup keys") == [(Verdict.PASSED, "open them")]
+    assert scene.answering == {VAULT, CREDENTIAL}
 
 
 def test_one_provider_less_is_a_warning_and_none_is_a_failure(scene: Scene) -> None:
