@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.faults.batch import PYTHON
 from tests.faults.volume import MOUNT_POINT, NAME, configure, export, opens
 from tests.host.terminal import Talk, talk
 from tests.lab.disk import Disk
@@ -16,6 +17,20 @@ from tests.lab.host import MIB, Host
 
 FAST = 'recovery = { memory = "64 MiB" }\ncredential = { seal = "host" }'
 ROTATE = ["volward", "rotate", "--volume-key", NAME]
+# Looks at the header itself, many times a second: the state lasts for less than one.
+KILL_AT_THE_END = """
+import os, signal, sys, time
+from pathlib import Path
+from volward.host import header
+device, process = Path(sys.argv[1]), int(sys.argv[2])
+while True:
+    found = header.read(device).header
+    if found is not None and found.cut_at_the_end:
+        break
+    os.kill(process, 0)
+    time.sleep(0.002)
+os.kill(process, signal.SIGKILL)
+"""
 YES = ("Type yes to go on: ", "yes\n")
 
 
@@ -114,6 +129,36 @@ def test_one_that_ends_in_the_middle_is_refused_told_and_finished(host: Host) ->
     host.volward("open", NAME)
     assert digest(host) == content
     host.run("cryptsetup", "open", "--test-passphrase", disk.link, input=recovery)
+
+
+@pytest.mark.lab
+def test_one_that_is_killed_when_all_data_are_done_is_ended(host: Host) -> None:
+    """cryptsetup is stuck then: it opens nothing, and does not go on."""
+    disk, recovery, content = provision(host, 96 * MIB, keys='["credential"]')
+    export(host)
+    host.volward("close", NAME)
+    ended: list[Talk] = []
+    asked = ("Recovery key for data: ", recovery + "\n")
+    talking = threading.Thread(target=lambda: ended.append(talk(host, ROTATE, asked, seconds=900)))
+    talking.start()
+    killed = running(host, "cryptsetup reencrypt")
+    host.run(PYTHON, "-c", KILL_AT_THE_END, disk.link, killed, timeout=900)
+    talking.join()
+    assert ended[0].status == 71, ended[0].output
+    host.run("cryptsetup", "open", "--test-passphrase", disk.link, input=recovery, ok=(1,))
+    assert "unfinished re-encryption" in host.volward("open", NAME, ok=(65,)).stderr
+
+    operation = next(word for word in host.volward("journal").stdout.split() if word.startswith("reencrypt-data"))
+    assert "every key opens it" in host.volward("resume", operation, timeout=900).stderr
+
+    assert "requirements" not in header(host, disk.link)["config"]
+    assert len(header(host, disk.link)["digests"]) == 1
+    host.volward("open", NAME)
+    assert digest(host) == content
+    assert not opens(host, disk.link), "the old key still opens it"
+    host.run("cryptsetup", "open", "--test-passphrase", disk.link, input=recovery)
+    states = [row["state"] for row in json.loads(host.volward("header", "list", "--json").stdout)]
+    assert states == ["current"], "what was kept is of a header that opens nothing"
 
 
 def in_a_hot_zone(host: Host, device: str) -> bool:

@@ -74,7 +74,7 @@ def abort(context: Context, operation: str) -> int:
 
     record = unfinished(operation)
     if record.verb == journal.REENCRYPT:
-        from volward.operations.reencrypt import give_up as keep_as_it_is
+        from volward.operations.unreencrypt import give_up as keep_as_it_is
 
         for remark in keep_as_it_is(context.spec(record.volume), record):
             context.note(f"{record.volume}: {remark}")

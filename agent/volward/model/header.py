@@ -110,7 +110,7 @@ class Header:
     checksums: tuple[str, ...] = ()  # of the copies that are whole and alike, in hex; every update changes them
     area_bytes: int = 0  # both copies and the keyslots behind them: what a header backup holds
     cut_in_hot_zone: bool = False  # a re-encryption was killed within a part of the data; that is recovered first
-    cut_at_the_end: bool = False  # killed when all data were done and the old keyslots were going: cryptsetup is stuck
+    cut_at_the_end: bool = False  # it was killed when all data were done: host/reencryption_end.py ends it
 
     @property
     def damaged(self) -> bool:

@@ -39,3 +39,4 @@ class Step(StrEnum):
     # Of a new volume key, in its order; the TPM is enrolled afterwards by ENROL_TPM2.
     LEAVE_KEYSLOT = "leave-keyslot"
     REENCRYPT = "reencrypt"
+    END_REENCRYPTION = "end-reencryption"  # in its place, when all data were done and cryptsetup was killed

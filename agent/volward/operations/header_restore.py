@@ -13,19 +13,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from volward import audit, journal, lock
-from volward.errors import HeaderBackupError, IdentityError, VerificationError, VolwardError
+from volward.errors import HeaderBackupError, IdentityError, VolwardError
 from volward.header_backup import recipients, scratch, sealing
 from volward.header_backup.recipients import SealingKeys
 from volward.header_backup.scratch import Scratch
-from volward.host import cryptsetup, header, header_area, superblock
 from volward.keys import recovery_pair
 from volward.keys.providers import Providers
 from volward.keys.source import KeyRef
 from volward.model import FileSystem
-from volward.operations.header_backup import resolve
-from volward.operations.header_keep import keep, sync
+from volward.operations.header_keep import keep
 from volward.operations.header_target import CHECK, KEEP, WRITE, Wanted, look, newest_backup
 from volward.operations.header_verify import fitting_key, typed_key
+from volward.operations.header_write import check, misfit, write
 from volward.os_errors import explained
 from volward.secret import SecretBytes
 
@@ -87,15 +86,14 @@ class _Restore:
         self._prove_data(one, key, keyslot)
         operation, done = self._journal()
         kept = self._step(operation, KEEP, done, lambda: self._keep(area, stack, opener.ref))
-        self._step(operation, WRITE, (), lambda: self._write(one, area))
-        self._step(operation, CHECK, (), lambda: self._check(area, key, keyslot))
+        self._step(operation, WRITE, (), lambda: write(self._spec, self._wanted.device, one.image, area))
+        self._step(operation, CHECK, (), lambda: check(self._node, area, key, keyslot))
         operation.end("done")
         return Restored(str(opener.ref), keyslot, kept or "as an earlier run left it")
 
     def _prove_data(self, one: Scratch, key: SecretBytes, keyslot: int) -> None:
-        kind, uuid = one.file_system(self._node, self._spec.name, key, keyslot)
-        there = superblock.read(self._spec.mapping_path)[1] if self._wanted.is_open else uuid
-        if kind != self._spec.file_system or uuid != there:
+        kind = misfit(one, self._spec, self._node, key, keyslot, is_open=self._wanted.is_open)
+        if kind is not None:
             by_hand = self._where_data_are_gone() if kind in ("", "unknown") else ""
             raise HeaderBackupError(
                 f"The header in {self._wanted.backup.name} is not the one of the data on {self._spec.device}: by it "
@@ -127,13 +125,15 @@ class _Restore:
         }
         return journal.begin(journal.HEADER_RESTORE, self._spec.name, facts), ()
 
-    def _step(self, operation: journal.Operation, name: str, done: tuple[str, ...], action: Callable[[], str]) -> str:
+    def _step(
+        self, operation: journal.Operation, name: str, done: tuple[str, ...], action: Callable[[], str | None]
+    ) -> str:
         if name in done:
             return ""
         operation.begin_step(name)
         said = action()
         operation.end_step(name)
-        return said
+        return said or ""
 
     def _keep(self, area: bytes, stack: ExitStack, opener: KeyRef) -> str:
         """Save what is there, whatever it is: nothing that a restore overwrites is lost; ``opener`` opens it too."""
@@ -144,33 +144,3 @@ class _Restore:
         pairs = [ref for ref in refs if recovery_pair.is_complete(ref.details)]
         uuid = self._wanted.facts.luks_uuid
         return keep(self._spec, self._wanted.device, keys, pairs, length=len(area), luks_uuid=uuid)
-
-    def _write(self, one: Scratch, area: bytes) -> str:
-        device = resolve(self._spec)
-        if device.identity != self._wanted.device.identity:
-            raise IdentityError(
-                f"{self._spec.device} leads to another device than a moment ago.",
-                resolution="Nothing was written to it. Find out why the link changed, then run the same command again.",
-            )
-        cryptsetup.restore_header(device.node, one.image)
-        if header_area.read(device.node, len(area)) != area:
-            raise VerificationError(
-                f"The header area of {device.node} is not what was written to it.",
-                resolution="Look at `dmesg`: the disk may be failing. The backup is whole; run the same command again.",
-            )
-        sync(device.node)
-        return ""
-
-    def _check(self, area: bytes, key: SecretBytes, keyslot: int) -> str:
-        found = header.read(self._node)
-        if found.header is None or found.header.damaged or header_area.read(self._node, len(area)) != area:
-            raise VerificationError(
-                f"The header of {self._node} is not whole after the restore: {found.error or 'it was changed since'}",
-                resolution=f"`volward header restore {self._spec.name}` does it again; look at `dmesg` first.",
-            )
-        if not cryptsetup.test_key(self._node, key, keyslot=keyslot):
-            raise VerificationError(
-                f"Keyslot {keyslot} of {self._node} does not open, though it opened in the scratch file.",
-                resolution="Look at `dmesg`: the disk may be failing. Copy it to another one.",
-            )
-        return ""

@@ -140,7 +140,7 @@ def _refuse_use(spec: VolumeSpec, seen: Observation, device: Device) -> None:
     if seen.header is not None and any("reencrypt" in requirement for requirement in seen.header.requirements):
         raise DamagedHeaderError(
             f"{spec.name} is in the middle of a re-encryption, which an older header would make unreadable.",
-            resolution="Let it end: `cryptsetup reencrypt --resume-only`.",
+            resolution=f"Let it end: `volward rotate --volume-key {spec.name}`.",
         )
 
 

@@ -14,7 +14,6 @@ from volward.apply import Work, apply
 from volward.apply.keys import resolved
 from volward.errors import (
     InterruptedRunError,
-    NoWayBackError,
     UnfinishedOperationError,
     VerificationError,
     VolwardError,
@@ -35,11 +34,11 @@ from volward.model import (
     VolumeSpec,
 )
 from volward.observe import observe
-from volward.operations import header_backup
+from volward.operations import header_backup, reencryption_end
 from volward.operations.enrolment import provable_header
 from volward.operations.reencryption_keys import Keys
 from volward.operations.rotate import Pass, rotate
-from volward.operations.unfinished import is_about, refuse_other_header, unfinished
+from volward.operations.unfinished import refuse_other_header
 from volward.operations.watcher import Watcher
 from volward.os_errors import explained
 from volward.plan.device import present_device, refuse_duplicates, refuse_other_identity
@@ -132,31 +131,6 @@ def run(spec: VolumeSpec, wanted: Wanted, watcher: Watcher, *, shown: Reencrypti
         raise
 
 
-def give_up(spec: VolumeSpec, record: journal.Record) -> tuple[str, ...]:
-    """End a re-encryption while one volume key opens all data: it has not begun, or it is complete.
-
-    Returns what its owner should know, as sentences. Raises NoWayBackError in the middle, UnknownOperationError when
-    it has ended meanwhile, and what looking at the header raises: what is not known is not taken for whole.
-    """
-    name = spec.name
-    with explained(f"Giving up {record.operation}"), lock.held(name):
-        record = unfinished(record.operation)
-        header = provable_header(spec, observe(spec))
-        remarks: tuple[str, ...] = ()
-        if is_about(record, header):
-            if header.reencrypting:
-                raise NoWayBackError(
-                    f"{record.operation} has re-encrypted a part of the data, so it can only be finished.",
-                    resolution=f"`volward resume {record.operation}` ends it; every carried key opens the volume.",
-                )
-            if has_begun(header, record.as_reencryption()):
-                remarks = (f"All data of {name} are under a new volume key.", *_without_old_backups(spec))
-            if any(step.startswith(Step.LEAVE_KEYSLOT) for step in record.steps_begun):
-                remarks += (f"Keyslots that it removed stay away; `volward apply {name}` enrols configured keys.",)
-        journal.resume(record).end("aborted")
-        return remarks
-
-
 def _rotate_first(spec: VolumeSpec, kinds: Sequence[ProviderKind], wanted: Wanted, watcher: Watcher) -> None:
     for kind in kinds:
         shared = Pass(
@@ -174,44 +148,74 @@ class _Reencrypting:
         self._spec, self._wanted, self._watcher, self._providers = spec, wanted, watcher, providers
 
     def run(self, shown: ReencryptionPlan) -> Reencrypted:
-        seen = observe(self._spec)
-        refuse_duplicates(self._spec, seen)
-        refuse_other_identity(self._spec, seen, present_device(self._spec, seen))
-        header = provable_header(self._spec, seen)
-        plan, record = _planned(self._spec, seen, self._wanted)
-        if plan.reencryption is None:
-            return Reencrypted(self._spec.name)
+        seen, header, plan, record = self._look()
         refuse_unasked(plan, shown)
+        if plan.reencryption is not None and header.cut_at_the_end:
+            self._end(seen, header, plan.reencryption, record)
+            seen, header, plan, record = self._look()
+        wish = plan.reencryption
+        if wish is None:
+            return Reencrypted(self._spec.name)
         with Work.on(self._spec, seen, self._providers) as work, ExitStack() as wiped:
             work.deadline_seconds = self._wanted.deadline_seconds
             keys = Keys(header, resolved(work).node, work, wiped, self._header_now)
-            keys.gather(plan.reencryption, all_of_them=not plan.resumes)
+            keys.gather(wish, all_of_them=not plan.resumes)
             if not plan.resumes:
                 header_backup.demand(
                     self._spec, self._providers, deadline_seconds=work.deadline_seconds, held=keys.every()
                 )
-            if record is not None and plan.resumes:
-                operation = journal.resume(record)
-            else:
-                if record is not None:
-                    journal.resume(record).end("it had not begun")
-                facts = journal.reencryption_facts(plan.reencryption, header.uuid)
-                operation = journal.begin(journal.REENCRYPT, self._spec.name, facts)
+            if record is not None and not plan.resumes:
+                journal.resume(record).end("it had not begun")
+                record = None
+            operation = self._operation(record, wish, header)
             of_tpm = [action for action in plan.actions if action.step is Step.ENROL_TPM2]
             for action in plan.actions:
                 if action not in of_tpm:
-                    self._do(action, work, operation, keys, plan.reencryption)
-            remarks = self._finish(plan.reencryption, keys)
+                    self._do(action, work, operation, keys, wish)
+            remarks = self._finish(wish, keys)
             # Last, and no condition: a TPM that is gone must not keep the operation, and the old backups, for ever.
             for action in of_tpm:
-                remarks += self._enrol_tpm2(action, work, operation, keys, plan.reencryption)
+                remarks += self._enrol_tpm2(action, work, operation, keys, wish)
         operation.end("done")
         return Reencrypted(self._spec.name, (*work.remarks, *work.degraded, *remarks))
+
+    def _look(self) -> tuple[Observation, Header, ReencryptionPlan, journal.Record | None]:
+        seen = observe(self._spec)
+        refuse_duplicates(self._spec, seen)
+        refuse_other_identity(self._spec, seen, present_device(self._spec, seen))
+        return seen, provable_header(self._spec, seen), *_planned(self._spec, seen, self._wanted)
+
+    def _operation(self, record: journal.Record | None, wish: Reencryption, header: Header) -> journal.Operation:
+        if record is not None:
+            return journal.resume(record)
+        return journal.begin(journal.REENCRYPT, self._spec.name, journal.reencryption_facts(wish, header.uuid))
+
+    def _end(self, seen: Observation, header: Header, wish: Reencryption, record: journal.Record | None) -> None:
+        """Write the header that cryptsetup did not come to; then the rest is as after any re-encryption."""
+        (action,) = (one for one in plan_rest(self._spec, seen, header, wish).actions if one.provider is None)
+        wanted = self._wanted
+        self._journaled(
+            action,
+            self._operation(record, wish, header),
+            lambda: reencryption_end.end(
+                self._spec, seen, header, self._providers, typed=wanted.typed, deadline_seconds=wanted.deadline_seconds
+            ),
+        )
 
     def _header_now(self) -> Header:
         return provable_header(self._spec, observe(self._spec))
 
     def _do(self, action: Action, work: Work, operation: journal.Operation, keys: Keys, wish: Reencryption) -> None:
+        match action.step:
+            case Step.LEAVE_KEYSLOT:
+                self._journaled(action, operation, lambda: keys.leave(action.keyslot))
+            case Step.REENCRYPT:
+                self._journaled(action, operation, lambda: self._reencrypt(keys, wish))
+            case _:
+                work.announce = lambda one: operation.announce(action.name, one)
+                self._journaled(action, operation, lambda: apply(action, work))
+
+    def _journaled(self, action: Action, operation: journal.Operation, doing: Callable[[], object]) -> None:
         name, watcher = self._spec.name, self._watcher
         watcher.refuse_when_interrupted(f"{name}: {action.what}")
         watcher.step(name, action)
@@ -219,14 +223,7 @@ class _Reencrypting:
         audit.record(action.name, name, audit.Outcome.INTENT, f"{name}: {action.what} ({action.reason})")
         try:
             with explained(f"{name}: {action.what}"):
-                match action.step:
-                    case Step.LEAVE_KEYSLOT:
-                        keys.leave(action.keyslot)
-                    case Step.REENCRYPT:
-                        self._reencrypt(keys, wish)
-                    case _:
-                        work.announce = lambda one: operation.announce(action.name, one)
-                        apply(action, work)
+                doing()
         except BaseException:
             watcher.step_failed(name, action)
             raise
@@ -293,12 +290,3 @@ class _Reencrypting:
             held=keys.every(),
             new_volume_key=True,
         )
-
-
-def _without_old_backups(spec: VolumeSpec) -> tuple[str, ...]:
-    """Remove the header backups of the volume key that is gone; return what their owner should know when they stay."""
-    try:
-        header_backup.expire_others(spec)
-    except VolwardError as error:
-        return (f"{error.what} {error.resolution}",)
-    return ()

@@ -7,7 +7,7 @@ re-encrypted, no other key opens the volume.
 
 from collections.abc import Iterator
 
-from volward.errors import BusyError, ConfirmationError, DamagedHeaderError, DeviceBusyError, NoOpenerError
+from volward.errors import BusyError, ConfirmationError, DeviceBusyError, NoOpenerError
 from volward.keys import header_token
 from volward.keys.ages import TYPED
 from volward.model import (
@@ -29,6 +29,7 @@ from volward.plan.rotation import KEYSLOTS, settled_header
 
 LEAST_KEYS = 2
 _RESUMED = "a re-encryption was cut short (journal)"
+_ALL_DONE = "all data are done, and cryptsetup was killed before it said so"
 
 
 def plan_reencryption(spec: VolumeSpec, seen: Observation, *, online: bool, typed: bool) -> ReencryptionPlan:
@@ -111,19 +112,14 @@ def refuse_unasked(plan: ReencryptionPlan, shown: ReencryptionPlan) -> None:
 def plan_rest(spec: VolumeSpec, seen: Observation, header: Header, reencryption: Reencryption) -> ReencryptionPlan:
     """Return the steps that are left of one that has begun, and was cut short: it removes no keyslot any more.
 
-    Raises what `refuse_use` raises, while there are data left to re-encrypt, and DamagedHeaderError for one that was
-    killed when the old keyslots were going.
+    Raises what `refuse_use` raises, while there is something left to write.
     """
     anew = ProviderKind.TPM2 in spec.providers and reencryption.enrol_tpm2
     if header.cut_at_the_end:
-        opening = ", ".join(str(keyslot.number) for keyslot in header.keyslots if keyslot.opens_data)
-        raise DamagedHeaderError(
-            f"The re-encryption of {spec.name} was killed when the old keyslots were going: all data are under "
-            f"the new volume key, which keyslot {opening} opens, and cryptsetup neither opens it nor goes on.",
-            resolution="Nothing is lost. Restore no header backup; docs/how-to/rotation.md, 'Killed at the very end', "
-            "makes a header for the new volume key.",
-        )
-    if header.reencrypting:
+        ending = Action(Step.END_REENCRYPTION, "write the header that ends the re-encryption", _ALL_DONE)
+        steps = (ending, *((_enrolling(_RESUMED),) if anew else ()))
+        refuse_use(spec, seen, online=True)
+    elif header.reencrypting:
         steps = _steps((), _RESUMED, online=reencryption.online, anew=anew)
     else:
         has_tpm2 = any(token.is_plain_tpm2 for token in header.tokens)

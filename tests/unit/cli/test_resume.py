@@ -182,7 +182,7 @@ def test_abort_of_a_re_encryption_is_for_the_header_to_decide(
             raise error
         return ("Look at this.",)
 
-    cli.replace("volward.operations.reencrypt.give_up", give_up)
+    cli.replace("volward.operations.unreencrypt.give_up", give_up)
     done = cli("abort", cut.identifier)
     assert done.status == (error.exit_status if error else 0)
     assert ("queue: Look at this." in done.err) is (error is None)

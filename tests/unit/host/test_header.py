@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.host import luks_image
 
-from volward.host import header
+from volward.host import header, header_format
 from volward.model import CopyState, Presence
 
 
@@ -42,7 +42,7 @@ def test_whole_header(tmp_path: Path) -> None:
     assert found.flags == ("allow-discards",) and found.requirements == () and not found.damaged
 
 
-@pytest.mark.parametrize("size", header.SECONDARY_OFFSETS)
+@pytest.mark.parametrize("size", header_format.SECONDARY_OFFSETS)
 def test_every_legal_size_with_a_lost_primary(tmp_path: Path, size: int) -> None:
     disk = luks_image.write(tmp_path / "disk", primary=b"", size=size)
     found = header.read(disk).header
@@ -278,29 +278,6 @@ def test_a_reencryption_that_was_killed_in_a_hot_zone_is_told(tmp_path: Path, fl
     found = header.read(image).header
     assert found is not None
     assert found.cut_in_hot_zone is cut
-
-
-@pytest.mark.parametrize(
-    ("old", "requirements", "cut"),
-    [(["0"], ["online-reencrypt-v2"], False), ([], ["online-reencrypt-v2"], True), ([], [], False)],
-)
-def test_a_reencryption_that_was_killed_when_the_old_keyslots_went_is_told(
-    tmp_path: Path, old: list[str], requirements: list[str], cut: bool
-) -> None:
-    document = luks_image.document()
-    document["config"]["requirements"] = {"mandatory": requirements}
-    document["segments"]["1"] = {**document["segments"]["0"], "flags": ["backup-previous"]}
-    document["digests"]["1"] = {"type": "pbkdf2", "keyslots": ["1"], "segments": ["0"], "iterations": 1000}
-    document["digests"]["0"] |= {"keyslots": old, "segments": ["1"]}
-    document["digests"]["2"] = {"type": "pbkdf2", "keyslots": [], "segments": [], "iterations": 1000}
-    image = luks_image.write(
-        tmp_path / "disk",
-        primary=luks_image.header_copy(document),
-        secondary=luks_image.header_copy(document, offset=0x4000),
-    )
-    found = header.read(image).header
-    assert found is not None
-    assert found.cut_at_the_end is cut
 
 
 def test_in_the_middle_of_a_reencryption_there_is_no_one_volume_key(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ from volward.model import (
     ProviderKind,
 )
 from volward.observe import observe
-from volward.operations import header_repair, header_restore, header_target
+from volward.operations import header_repair, header_target, header_write
 from volward.operations.header_repair import repair
 from volward.operations.header_restore import Restored, restore
 from volward.operations.header_target import look
@@ -374,7 +374,7 @@ def test_a_link_that_changes_at_the_last_moment(volume: BackupHost, monkeypatch:
     wanted = look(volume.spec, None)
     other = replace(wanted.device, identity=OTHER_IDENTITY)
     before = area(volume)
-    monkeypatch.setattr(header_restore, "resolve", lambda spec: other)
+    monkeypatch.setattr(header_write, "resolve", lambda spec: other)
     with pytest.raises(IdentityError, match="a moment ago"):
         restore(wanted, ask_recovery=False, deadline_seconds=1)
     assert area(volume) == before

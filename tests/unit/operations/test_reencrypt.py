@@ -36,7 +36,7 @@ from volward.host import reencrypt as tool
 from volward.host.cryptsetup import Pbkdf2
 from volward.host.reencrypt import Target
 from volward.model import Fate, Observation, Progress, ProviderKind, Reencryption, Token
-from volward.operations import header_backup, reencrypt
+from volward.operations import header_backup, reencrypt, reencryption_end, unreencrypt
 from volward.operations.reencrypt import Wanted
 from volward.operations.watcher import Watcher
 from volward.secret import SecretBytes
@@ -136,7 +136,8 @@ def cryptsetup(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
     unfinished = partial(journal.unfinished_reencryption, directory=tmp_path / "journal")
     monkeypatch.setattr(journal, "unfinished_reencryption", unfinished)
-    monkeypatch.setattr(reencrypt, "observe", observe)
+    for module in (reencrypt, unreencrypt):
+        monkeypatch.setattr(module, "observe", observe)
     monkeypatch.setattr(cryptsetup_tool, "test_key", one.test_key)
     monkeypatch.setattr(tool, "begin", one.begin)
     monkeypatch.setattr(tool, "resume", one.resume)
@@ -227,6 +228,36 @@ def test_what_was_killed_in_a_hot_zone_is_recovered_first(world: World, cryptset
     run()
     assert cryptsetup.recovered_by == cryptsetup.resumed_by == world.machine.sources[CREDENTIAL].later[2]
     world.check_rest()
+
+
+@pytest.mark.parametrize("by_volward", [True, False])
+def test_one_that_was_killed_when_all_data_were_done_is_ended(
+    world: World, cryptsetup: Tool, monkeypatch: pytest.MonkeyPatch, by_volward: bool
+) -> None:
+    """cryptsetup opens no keyslot then, and neither resumes nor repairs."""
+    typed: list[bool] = []
+
+    def end(spec: object, seen: object, present: object, providers: object, **options: Any) -> str:
+        typed.append(options["typed"])
+        cryptsetup._end()
+        world.machine.header = replace(world.machine.present, cut_at_the_end=False)
+        return "kept"
+
+    monkeypatch.setattr(reencryption_end, "end", end)
+    if by_volward:
+        cryptsetup.cut = True
+        with pytest.raises(Cut):
+            run()
+    requirements = ("online-reencrypt-v2",)
+    world.machine.header = replace(world.machine.present, cut_at_the_end=True, requirements=requirements)
+    plan = reencrypt.look(WANTED, TYPED).plan
+    assert [one.name for one in plan.actions] == ["end-reencryption", *(["enrol-tpm2:tpm2"] if by_volward else [])]
+    run()
+    assert typed == [True]
+    assert cryptsetup.resumed_by == b""
+    assert outcomes(journal.REENCRYPT) == ["done"]
+    if by_volward:
+        world.check_rest()
 
 
 def test_one_that_goes_on_meets_no_copy(world: World, cryptsetup: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -477,7 +508,7 @@ def test_interrupted_before_the_tpm_it_is_finished_later(world: World, cryptsetu
 
 def give_up() -> tuple[str, ...]:
     (record,) = journal.unfinished("pgdata")
-    return reencrypt.give_up(WANTED, record)
+    return unreencrypt.give_up(WANTED, record)
 
 
 def test_given_up_before_any_data_changed(world: World, cryptsetup: Tool) -> None:
@@ -524,7 +555,7 @@ def test_given_up_after_it_ended(world: World, cryptsetup: Tool) -> None:
     (record,) = journal.unfinished("pgdata")
     run()
     with pytest.raises(UnknownOperationError):
-        reencrypt.give_up(WANTED, record)
+        unreencrypt.give_up(WANTED, record)
 
 
 def test_a_journal_that_is_not_about_one(world: World) -> None:

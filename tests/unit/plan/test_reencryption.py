@@ -235,8 +235,10 @@ def test_a_removal_that_was_not_shown() -> None:
     refuse_unasked(plan_rest(WITH_TPM, closed(since), replace(since, volume_key_digest="new"), WISH), shown)
 
 
-def test_one_that_was_killed_at_the_very_end_is_told_for_what_it_is() -> None:
-    """cryptsetup 2.6.1 opens no keyslot then, and neither resumes nor repairs."""
+def test_one_that_was_killed_when_all_data_were_done_wants_its_header_alone() -> None:
     there = replace(USUAL, requirements=("online-reencrypt-v2",), cut_at_the_end=True)
-    with pytest.raises(DamagedHeaderError, match="all data are under the new volume key, which keyslot 0, 1, 2 opens"):
-        plan_rest(WITH_TPM, closed(there), there, WISH)
+    plan = plan_rest(WITH_TPM, closed(there), there, WISH)
+    assert [one.step for one in plan.actions] == [Step.END_REENCRYPTION, Step.ENROL_TPM2]
+    assert not plan.destructive
+    plan = plan_rest(WITH_TPM, replace(closed(there), mapping=OPEN), there, replace(WISH, enrol_tpm2=False))
+    assert [one.step for one in plan.actions] == [Step.END_REENCRYPTION], "open or closed: no data are touched"
