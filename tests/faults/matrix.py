@@ -24,7 +24,7 @@ disk that loses its own cache.
 NAMES = {Power.KILL: "SIGKILL", Power.CUT: "power cut"}
 
 
-CUT, ROTATION, SEED, TOLD = "cut", "cut of a rotation", "seed", "told"
+CUT, SEED, TOLD = "cut", "seed", "told"
 
 
 def properties(cut: Cut) -> list[tuple[str, object]]:
@@ -40,12 +40,9 @@ class Counts:
         self._begun: Counter[Cut] = Counter()
         self._recovered: Counter[Cut] = Counter()
         self._told: Counter[str] = Counter()
-        self._rotations: Counter[tuple[Power, bool]] = Counter()
 
     def add(self, said: Mapping[str, object], *, passed: bool) -> None:
         """Count what a report says; a report of a test without a cut counts for nothing."""
-        if ROTATION in said:
-            self._rotations[Power[str(said[ROTATION])], passed] += 1
         words = said.get(CUT)
         if not isinstance(words, list):
             return
@@ -69,10 +66,6 @@ class Counts:
             told = f", {self._told.total()} told what to do" if self._told else ""
             parts = ", ".join(f"{_sum(self._recovered, power=p)} {NAMES[p]}" for p in Power)
             yield f"cuts: {self._recovered.total()} of {self._begun.total()} recovered ({parts}){told}"
-        if self._rotations:
-            parts = ", ".join(f"{self._rotations[p, True]} {NAMES[p]}" for p in Power)
-            good = sum(self._rotations[p, True] for p in Power)
-            yield f"cuts of rotations: {good} of {self._rotations.total()} ended well ({parts})"
 
     def page(self) -> str:
         """The page of a long run."""

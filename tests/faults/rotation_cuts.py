@@ -117,8 +117,8 @@ def _table() -> tuple[RotationCut, ...]:
 CUTS = _table()
 
 
-def _in_every_run(cut: RotationCut) -> bool:
-    """Every step of every key once a run, the kinds of power, points and ends shared out; `--full` has them all."""
+def in_every_run(cut: RotationCut) -> bool:
+    """Whether `make test` has it: every step of every key once, powers, points and ends shared out."""
     if cut.key is Key.CREDENTIAL:  # the steps are those of a key in Vault
         return False
     powers, ends = list(Power), _ENDS[cut.power]
@@ -132,7 +132,7 @@ def _in_every_run(cut: RotationCut) -> bool:
 def params(power: Power) -> list[ParameterSet]:
     """Return the cuts of one kind of power for pytest.mark.parametrize, each with its name."""
     return [
-        pytest.param(cut, id=cut.name, marks=() if _in_every_run(cut) else pytest.mark.full)
+        pytest.param(cut, id=cut.name, marks=() if in_every_run(cut) else pytest.mark.full)
         for cut in CUTS
         if cut.power is power
     ]
