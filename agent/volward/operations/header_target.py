@@ -23,6 +23,7 @@ from volward.model import Device, DeviceClass, Identity, MappingState, Observati
 from volward.observe import observe
 from volward.os_errors import explained
 from volward.plan.device import present_device, refuse_duplicates, refuse_mapping
+from volward.plan.use import foreign_uses
 
 KEEP, WRITE, CHECK = "keep", "write", "check"
 """The steps of a restore, as the journal names them."""
@@ -126,11 +127,7 @@ def _refuse_another_volume(spec: VolumeSpec, seen: Observation, device: Device, 
 
 def _refuse_use(spec: VolumeSpec, seen: Observation, device: Device) -> None:
     refuse_mapping(spec, seen)
-    own = seen.mapping.node.name if seen.mapping.state is MappingState.ACTIVE and seen.mapping.node else ""
-    uses = [f"mounted at {path}" for path in device.mounted_at]
-    uses += ["in use as swap"] if device.swap else []
-    uses += [f"held by {one}" for one in device.holders if one != own and not (spec.is_file and one.startswith("loop"))]
-    uses += ["read-only"] if device.read_only else []
+    uses = (*foreign_uses(spec, seen), *(("read-only",) if device.read_only else ()))
     if uses:
         raise DeviceBusyError(
             f"{spec.device} ({device.node}) is {', '.join(uses)}.",

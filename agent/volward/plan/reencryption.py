@@ -26,6 +26,7 @@ from volward.model import (
 )
 from volward.plan.device import refuse_mapping
 from volward.plan.rotation import KEYSLOTS, settled_header
+from volward.plan.use import foreign_uses
 
 LEAST_KEYS = 2
 _RESUMED = "a re-encryption was cut short (journal)"
@@ -71,20 +72,13 @@ def refuse_use(spec: VolumeSpec, seen: Observation, *, online: bool) -> None:
     MappingError (SUSPENDED: reboot), DeviceBusyError, and BusyError for one that is open (without ``online``).
     """
     refuse_mapping(spec, seen)
-    is_open, device = seen.mapping.state is not MappingState.ABSENT, seen.device
-    own = seen.mapping.node.name if seen.mapping.node else ""
-    if device is not None:
-        # A loop device on a backing file does nothing by itself; what stands on it is named beside it.
-        others = [one for one in device.holders if not (spec.is_file and one.startswith("loop"))]
-        uses = [f"held by {one}" for one in others if one not in (own, f"{spec.mapping_name} ({own})")]
-        uses += [f"mounted at {path}" for path in device.mounted_at]
-        uses += ["in use as swap"] if device.swap else []
-        if uses:
-            raise DeviceBusyError(
-                f"{spec.device} ({device.node}) is {', '.join(uses)}, beside the mapping {spec.mapping_name}.",
-                resolution="Release it first: re-encrypted underneath, the data there would be destroyed "
-                "(`dmsetup ls --tree` shows the stack).",
-            )
+    is_open = seen.mapping.state is not MappingState.ABSENT
+    if seen.device is not None and (uses := foreign_uses(spec, seen)):
+        raise DeviceBusyError(
+            f"{spec.device} ({seen.device.node}) is {', '.join(uses)}, beside the mapping {spec.mapping_name}.",
+            resolution="Release it first: re-encrypted underneath, the data there would be destroyed "
+            "(`dmsetup ls --tree` shows the stack).",
+        )
     if is_open and not online:
         raise BusyError(
             f"{spec.name} is open, and its data are re-encrypted while it is closed.",

@@ -320,10 +320,11 @@ def test_what_is_not_safe(
 OPEN = Mapping("volward-pgdata", MappingState.ACTIVE, Path("/dev/dm-0"), "253:0")
 
 
-def test_an_open_volume_of_the_same_data(volume: BackupHost, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("holder", ["dm-0", "volward-pgdata (dm-0)"])
+def test_an_open_volume_of_the_same_data(volume: BackupHost, monkeypatch: pytest.MonkeyPatch, holder: str) -> None:
     volume.backup()
     volume.wreck()
-    looks_like(monkeypatch, mapping=OPEN, device={"holders": ("loop0", "dm-0")})
+    looks_like(monkeypatch, mapping=OPEN, device={"holders": ("loop0", holder)})
     monkeypatch.setattr(superblock, "read", lambda node: ("ext4", "uuid-of-the-data"))
     assert look(volume.spec, None).is_open
     restored(volume)
