@@ -7,6 +7,7 @@ functions of volward are wrapped here.
 
 import json
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from volward import journal
 from volward.cli import main as cli
+from volward.header_backup import scratch
 from volward.host import cryptsetup
 
 LOGS = Path("/run/cuts")
@@ -28,6 +30,8 @@ def main() -> None:
         if child == 0:
             _in_child(cut)
         _, status = os.waitpid(child, os.WUNTRACED)
+        for place in scratch.DIRECTORY.glob(f"{child}.*"):  # in memory, which goes with the power: there is little
+            shutil.rmtree(place)
         said = (LOGS / cut["volume"]).read_text(errors="replace")[-2000:]
         ended[cut["volume"]] = "cut" if os.WIFSTOPPED(status) else f"{os.waitstatus_to_exitcode(status)}: {said}"
     print(json.dumps(ended))
