@@ -134,14 +134,15 @@ def follow(
 ) -> Completed:
     """Run a command that changes the host for as long as it takes, and hand over each line that it prints.
 
-    When ``stop`` says so it gets one SIGTERM and is waited for: only for a command that then leaves everything in
-    order; its status means nothing then. Raises ToolMissingError, ToolFailedError for a status other than 0.
+    Once ``stop`` has said so it gets SIGTERM, again and again until it has ended, and is waited for: only for a command
+    that then leaves everything in order. (cryptsetup forgets what it gets before it has begun.) Its status means
+    nothing then. Raises ToolMissingError, ToolFailedError for a status other than 0.
     """
     asked = False
 
     def asked_to_stop() -> bool:
         nonlocal asked
-        asked = stop()
+        asked = asked or stop()
         return asked
 
     out = _Lines(on_line)
@@ -311,7 +312,7 @@ def _collect(
 ) -> tuple[int, bytearray]:
     assert child.stdout is not None and child.stderr is not None  # noqa: S101 (both are PIPE above)
     err = _Stream()
-    deadline = time.monotonic() + seconds
+    deadline, next_signal = time.monotonic() + seconds, 0.0
     with selectors.DefaultSelector() as selector, child.stdout, child.stderr:
         selector.register(child.stdout, selectors.EVENT_READ, out)
         selector.register(child.stderr, selectors.EVENT_READ, err)
@@ -319,9 +320,9 @@ def _collect(
             left = max(0.0, deadline - time.monotonic())
             ready = selector.select(left if stop is None else _LOOK_AROUND_SECONDS)
             if stop is not None:
-                if stop():
+                if stop() and time.monotonic() >= next_signal:
                     child.send_signal(signal.SIGTERM)
-                    stop = _never
+                    next_signal = time.monotonic() + _LOOK_AROUND_SECONDS
             elif not ready:
                 raise _give_up(child, argv, seconds, mutates=mutates)
             for key, _ in ready:
@@ -332,10 +333,6 @@ def _collect(
         except subprocess.TimeoutExpired:
             raise _give_up(child, argv, seconds, mutates=mutates) from None
     return status, err.collected
-
-
-def _never() -> bool:
-    return False
 
 
 def _give_up(

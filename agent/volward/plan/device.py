@@ -75,7 +75,8 @@ def ownership(spec: VolumeSpec, seen: Observation) -> Ownership:
         return Ownership.HALF_FORMATTED
     if seen.pin is not None and not _format_is_pending(seen):
         raise DamagedHeaderError(
-            f"{spec.device} is the device of {spec.name}, but its LUKS2 header cannot be read: {seen.header_error}",
+            f"{spec.device} is the device of {spec.name}, but its LUKS2 header cannot be read: "
+            f"{seen.header_error or 'there is none any more.'}",
             resolution=f"Do not format. Restore a backup of the header: `volward header restore {spec.name}`.",
         )
     return Ownership.UNFORMATTED

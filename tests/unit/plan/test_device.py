@@ -135,7 +135,7 @@ def test_what_the_device_is_to_the_volume(spec: VolumeSpec, seen: Observation, e
         (SPEC, replace(PERFECT, header=replace(HEADER, label="")), ForeignHeaderError, "label is empty"),
         (SPEC, replace(PERFECT, header=FOREIGN), ForeignHeaderError, "pinned to"),
         (SPEC, replace(PERFECT, pin=None), ForeignHeaderError, "no record"),
-        (SPEC, replace(BLANK, pin=PIN), DamagedHeaderError, "cannot be read"),
+        (SPEC, replace(BLANK, pin=PIN), DamagedHeaderError, "cannot be read: there is none any more"),
         (SPEC, replace(BLANK, pin=PIN, unfinished=unfinished(TO_FORMAT)), DamagedHeaderError, "cannot be read"),
         (SPEC, RESTORED, DamagedHeaderError, "cannot be read"),
         (SPEC, replace(RESTORED, unfinished=unfinished(BEFORE_FORMAT)), DamagedHeaderError, "cannot be read"),
