@@ -442,6 +442,17 @@ class NotEnrolledError(VolwardError):
     exit_status = ExitStatus.CONFIGURATION
 
 
+class KeyRequestError(VolwardError):
+    """Something asked for a key where only systemd-cryptsetup asks, or did not take it.
+
+    /run/volward/key.sock answers root's systemd-cryptsetup alone, which says by the name of its own end for which
+    mapping it asks (crypttab(5)). Nobody got a key. `volward export crypttab` prints the lines that use it.
+    """
+
+    code = "VW0413"
+    exit_status = ExitStatus.DENIED
+
+
 # --- operations -----------------------------------------------------------------------------------------
 
 

@@ -47,6 +47,29 @@ def export(context: Context, volume: str, output: Path | None, descriptor: int |
     return 0
 
 
+@key.command(hidden=True)
+@click.option("--timeout", type=click.FloatRange(min=0), default=300.0, show_default=True, metavar="SECONDS")
+@pass_context
+def serve(context: Context, timeout: float) -> int:
+    """Answer systemd-cryptsetup on standard input, a socket (volward-key@.service)."""
+    demand_root("key serve")
+    import socket
+    import stat
+    import sys
+
+    from volward.errors import KeyRequestError
+    from volward.operations.serve_key import serve as serve_key
+
+    if not stat.S_ISSOCK(os.fstat(sys.stdin.fileno()).st_mode):
+        raise KeyRequestError(
+            "Standard input is no socket.",
+            resolution="volward-key.socket starts this: `volward export crypttab --install`.",
+        )
+    with socket.socket(fileno=os.dup(sys.stdin.fileno())) as connection:
+        serve_key(connection, context.select((), kept=True), deadline_seconds=timeout)
+    return 0
+
+
 def _demand_one_target(output: Path | None, descriptor: int | None) -> None:
     if (output is None) == (descriptor is None):
         raise click.UsageError("Say where the key goes: --output FILE or --fd N.")

@@ -54,6 +54,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "More": {
         "config": ("volward.cli.config:config", "Print the JSON Schema of the configuration."),
+        "export": ("volward.cli.export:export", "Write volumes down for other tools (crypttab)."),
     },
 }
 

@@ -1,6 +1,6 @@
 """The units that run volward by itself: shipped in units/, installed and enabled by `volward apply`.
 
-One opens the volumes at boot; a timer rotates keys that are due.
+One opens the volumes at boot; a timer rotates keys that are due; a socket gives keys to systemd-cryptsetup.
 """
 
 import os
@@ -15,7 +15,13 @@ from volward.host.systemd import UnitFile
 UNIT = systemd.OPENING_UNIT
 ROTATING_SERVICE = "volward-rotate.service"
 ROTATING_TIMER = "volward-rotate.timer"
-_WANTED_BY = {UNIT: "multi-user.target", ROTATING_TIMER: "timers.target"}  # as their [Install] sections say
+KEY_SOCKET = "volward-key.socket"
+_KEY_SERVICE = "volward-key@.service"
+_WANTED_BY = {  # as their [Install] sections say
+    UNIT: "multi-user.target",
+    ROTATING_TIMER: "timers.target",
+    KEY_SOCKET: "sockets.target",
+}
 _SHIPPED_PROGRAM = "/usr/local/bin/volward"
 
 
@@ -28,6 +34,11 @@ def unit(name: str = UNIT, *, program: str | None = None, directory: Path = syst
 def rotation_units(*, directory: Path = systemd.UNIT_DIRECTORY) -> tuple[UnitFile, ...]:
     """Return the timer that rotates keys, and the service that it starts."""
     return tuple(unit(name, directory=directory) for name in (ROTATING_SERVICE, ROTATING_TIMER))
+
+
+def key_units(*, directory: Path = systemd.UNIT_DIRECTORY) -> tuple[UnitFile, ...]:
+    """Return the socket where systemd-cryptsetup asks for keys, and the service that answers."""
+    return tuple(unit(name, directory=directory) for name in (KEY_SOCKET, _KEY_SERVICE))
 
 
 def enabled(name: str = UNIT, *, directory: Path = systemd.UNIT_DIRECTORY) -> bool:
