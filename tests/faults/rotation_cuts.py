@@ -72,6 +72,15 @@ INSIDE = (
     (Key.TPM2, "revoke-keyslot:1", "token-left"),
     (Key.RECOVERY, "create-successor:recovery", "handed-over"),
 )
+# Of `make test`: what two kinds of key do alike, one shows. A key wrapped by Vault is made in another way than one
+# kept there, and keyslots are removed alike.
+EVERY_RUN = {
+    Key.CREDENTIAL_NOW: ("revoke-keyslot:0",),
+    Key.KV: ("begin", *STEPS[Key.KV]),
+    Key.TRANSIT: ("create-successor:vault",),
+    Key.TPM2: ("park-token:tpm2", "reenrol-tpm2:tpm2"),
+    Key.RECOVERY: ("create-successor:recovery",),
+}
 
 
 @dataclass(frozen=True)
@@ -118,8 +127,8 @@ CUTS = _table()
 
 
 def in_every_run(cut: RotationCut) -> bool:
-    """Whether `make test` has it: every step of every key once, powers, points and ends shared out."""
-    if cut.key is Key.CREDENTIAL:  # the steps are those of a key in Vault
+    """Whether `make test` has it: what each step does once, powers, points and ends shared out."""
+    if cut.step not in EVERY_RUN.get(cut.key, ()):
         return False
     powers, ends = list(Power), _ENDS[cut.power]
     shift = list(Key).index(cut.key)

@@ -40,6 +40,7 @@ def unfinished(host: Host) -> dict[str, str]:
     return {one["volume"]: one["operation"] for one in json.loads(host.volward("journal", "--json").stdout)}
 
 
+@pytest.mark.full
 @pytest.mark.lab
 def test_power_cut_at_every_step(host: Host, record_property: Callable[[str, object], None]) -> None:
     """FAULTS 33: one volume a cut; nothing is stranded and nothing is lost."""
@@ -86,6 +87,7 @@ def test_power_cut_at_every_step(host: Host, record_property: Callable[[str, obj
     record_property("shown", f"header restore: {len(CUTS)} power cuts, {len(CUTS)} resumed, 0 lost")
 
 
+@pytest.mark.full
 @pytest.mark.lab
 def test_power_cut_and_a_cold_boot(host: Host) -> None:
     """The same root disk, and the boot meets the torn header first."""

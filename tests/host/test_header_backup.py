@@ -91,6 +91,7 @@ def test_both_copies_are_wrecked_and_restored_by_provider_and_by_recovery_key_al
         assert event in audited
 
 
+@pytest.mark.full
 @pytest.mark.lab
 def test_one_copy_is_repaired_and_a_header_restored_while_the_volume_is_open(host: Host) -> None:
     disk = host.disk("HEAD-1", 96 * MIB)

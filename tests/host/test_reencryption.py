@@ -68,6 +68,7 @@ def volume_keys(host: Host, device: str) -> list[str]:
     return [one["digest"] for one in header(host, device)["digests"].values()]
 
 
+@pytest.mark.full
 @pytest.mark.lab
 def test_all_data_get_another_volume_key_and_every_key_opens_it(host: Host) -> None:
     disk, recovery, content = provision(host, 96 * MIB, keys='["credential", "tpm2"]')
@@ -102,6 +103,7 @@ def test_all_data_get_another_volume_key_and_every_key_opens_it(host: Host) -> N
     assert digest(host) == content
 
 
+@pytest.mark.full
 @pytest.mark.lab
 def test_one_that_ends_in_the_middle_is_refused_told_and_finished(host: Host) -> None:
     disk, recovery, content = provision(host, 192 * MIB, keys='["credential"]')

@@ -95,6 +95,7 @@ def test_a_key_is_rotated_retired_and_removed_when_its_time_has_come(host: Host)
     assert [r["outcome"] for r in json.loads(host.volward("journal", "--all", "--json").stdout)] == ["done"] * 4
 
 
+@pytest.mark.full
 @pytest.mark.lab
 def test_at_once_by_tpm_and_by_the_owner(host: Host) -> None:
     disk = host.disk("ROTATE-2", 96 * MIB)
@@ -130,6 +131,7 @@ def test_at_once_by_tpm_and_by_the_owner(host: Host) -> None:
     assert json.loads(host.volward("journal", "--json").stdout) == []
 
 
+@pytest.mark.full
 @pytest.mark.lab
 def test_the_timer_is_installed_and_rotates_without_a_terminal(host: Host) -> None:
     disk = host.disk("ROTATE-3", 96 * MIB)
@@ -179,6 +181,7 @@ def test_two_rotations_at_once_and_a_key_of_somebody_else(host: Host) -> None:
     assert tokens(host, disk.link)["1"]["key_version"] == 3
 
 
+@pytest.mark.full
 @pytest.mark.lab
 def test_a_database_under_load_notices_nothing(host: Host, record_property: Callable[[str, object], None]) -> None:
     """Rotation under a running pgbench: no failed transaction; the latencies are shown beside a calm run."""
