@@ -3,6 +3,7 @@
 from volward.keys import header_token
 from volward.model import (
     Discrepancy,
+    Goal,
     Header,
     MappingState,
     MountPointState,
@@ -14,16 +15,14 @@ from volward.model import (
 )
 
 
-def verify(spec: VolumeSpec, seen: Observation, *, provisioned: bool) -> tuple[Discrepancy, ...]:
-    """Return where the host differs from an open, mounted volume.
-
-    With ``provisioned`` everything that the configuration asks for is compared; without it only what
-    `volward open` promises: mapping and mount.
-    """
-    found = [*_mapping(spec, seen), *_mount(spec, seen)]
-    if provisioned and spec.store is not StoreKind.SCRATCH:
-        found += _header(spec, seen)
-    if provisioned:
+def verify(spec: VolumeSpec, seen: Observation, goal: Goal) -> tuple[Discrepancy, ...]:
+    """Return where the host differs from what a plan for ``goal`` promises."""
+    found = _mapping(spec, seen)
+    if goal is Goal.MAP:
+        return tuple(found)
+    found += [*_file_system(spec, seen), *_mount(spec, seen)]
+    if goal is Goal.PROVISION:
+        found += _header(spec, seen) if spec.store is not StoreKind.SCRATCH else []
         found += _store(spec, seen)
     return tuple(found)
 
@@ -87,7 +86,11 @@ def _mapping(spec: VolumeSpec, seen: Observation) -> list[Discrepancy]:
     if seen.mapping.state is not MappingState.ACTIVE:
         detail = f" ({seen.mapping.detail})" if seen.mapping.detail else ""
         return [Discrepancy(spec.name, "mapping", "active", f"{seen.mapping.state}{detail}")]
-    if seen.mapping_file_system != spec.file_system:
+    return []
+
+
+def _file_system(spec: VolumeSpec, seen: Observation) -> list[Discrepancy]:
+    if seen.mapping.state is MappingState.ACTIVE and seen.mapping_file_system != spec.file_system:
         found = seen.mapping_file_system or "nothing"
         return [Discrepancy(spec.name, "file system", str(spec.file_system), found)]
     return []

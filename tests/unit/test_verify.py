@@ -24,6 +24,7 @@ from volward.keys import header_token
 from volward.keys.header_token import HeaderToken
 from volward.keys.source import KeyRef
 from volward.model import (
+    Goal,
     Header,
     MappingState,
     MountPointState,
@@ -56,8 +57,8 @@ OPEN_SWAP = replace(CLAIMED, mapping=OPEN, mapping_file_system="swap", swap_acti
     ],
 )
 def test_a_host_as_planned_has_no_discrepancy(spec: VolumeSpec, seen: Observation) -> None:
-    assert verify(spec, seen, provisioned=True) == ()
-    assert verify(spec, seen, provisioned=False) == ()
+    assert verify(spec, seen, Goal.PROVISION) == ()
+    assert verify(spec, seen, Goal.OPEN) == ()
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,13 @@ def test_a_host_as_planned_has_no_discrepancy(spec: VolumeSpec, seen: Observatio
     ],
 )
 def test_opening_promises_mapping_and_mount(seen: Observation, expected: set[str]) -> None:
-    assert {str(one) for one in verify(SPEC, seen, provisioned=False)} == expected
+    assert {str(one) for one in verify(SPEC, seen, Goal.OPEN)} == expected
+
+
+def test_a_mapping_alone_is_all_that_is_promised_without_mount() -> None:
+    assert verify(SPEC, replace(PERFECT, mapping_file_system="", mount=None), Goal.MAP) == ()
+    closed = verify(SPEC, AT_BOOT, Goal.MAP)
+    assert [str(one) for one in closed] == ["mapping: expected active, found absent"]
 
 
 @pytest.mark.parametrize(
@@ -109,14 +116,14 @@ def test_opening_promises_mapping_and_mount(seen: Observation, expected: set[str
     ],
 )
 def test_provisioning_promises_the_header_and_the_store_too(seen: Observation, expected: set[str]) -> None:
-    assert {str(one) for one in verify(SPEC, seen, provisioned=True)} == expected
-    assert verify(SPEC, seen, provisioned=False) == ()
+    assert {str(one) for one in verify(SPEC, seen, Goal.PROVISION)} == expected
+    assert verify(SPEC, seen, Goal.OPEN) == ()
 
 
 def test_swap_that_is_not_in_use_is_named() -> None:
     seen = replace(OPEN_SWAP, swap_active=False)
 
-    assert [str(one) for one in verify(SWAP, seen, provisioned=True)] == ["swap: expected in use, found not in use"]
+    assert [str(one) for one in verify(SWAP, seen, Goal.PROVISION)] == ["swap: expected in use, found not in use"]
 
 
 # --- rotation ---------------------------------------------------------------------------------------------

@@ -69,10 +69,9 @@ def _provision(
     from volward.cli.confirmation import confirm_plans, overwrite_requests
     from volward.cli.interruption import Interruption
     from volward.cli.steps import StepPrinter
-    from volward.model import ProviderKind
+    from volward.model import Goal, ProviderKind
     from volward.operations.prepare import Prepared, Refused, prepare
     from volward.operations.provision import provision
-    from volward.plan import Goal
 
     requests = overwrite_requests(overwrite, [spec.name for spec in specs])
     looked = [

@@ -18,8 +18,8 @@ def plan(context: Context, volumes: tuple[str, ...], as_json: bool, detailed_exi
     Exit status: 0, or with --detailed-exitcode 3 when changes are pending; the status of the first refusal.
     """
     demand_root("plan")
+    from volward.model import Goal
     from volward.operations.prepare import Refused, prepare
-    from volward.plan import Goal
     from volward.report import plan as text
 
     specs = context.select(volumes)

@@ -16,7 +16,7 @@ from volward.host import listener
 from volward.keys.providers import Providers
 from volward.keys.vault import library
 from volward.logins import EARLY_SECONDS
-from volward.model import Observation, ProviderKind, StoreKind, VaultServer, VolumeSpec
+from volward.model import Goal, Observation, ProviderKind, StoreKind, VaultServer, VolumeSpec
 from volward.observe import observe
 from volward.operations import backup_openers, login_life
 from volward.operations.enrolment import provable_header
@@ -24,7 +24,6 @@ from volward.operations.prepare import plan_for
 from volward.operations.proof import Tried, try_each
 from volward.operations.status import look_at
 from volward.os_errors import explained
-from volward.plan import Goal
 from volward.plan.device import present_device
 from volward.report import preflight as report
 from volward.report.preflight import HOST, Check, Verdict

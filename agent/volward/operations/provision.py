@@ -16,13 +16,12 @@ from volward.errors import ConfirmationError, IdentityError, VerificationError, 
 from volward.host import boot, systemd
 from volward.keys.ages import stored_kinds
 from volward.keys.providers import Providers
-from volward.model import Action, Identity, Step, VolumeSpec
+from volward.model import Action, Goal, Identity, Step, VolumeSpec
 from volward.observe import observe
 from volward.operations import header_backup
 from volward.operations.prepare import plan_for, seen_with_journal
 from volward.operations.watcher import Watcher
 from volward.os_errors import explained
-from volward.plan import Goal
 from volward.verify import verify
 
 _KEY_STEPS = frozenset({Step.REMOVE_KEYSLOT, Step.ENROL_KEY, Step.ENROL_TPM2, Step.ENROL_RECOVERY})
@@ -210,7 +209,7 @@ class _Running:
 
     def finish(self) -> None:
         """Look again, compare with the plan, and close the journal. Raises VerificationError."""
-        found = verify(self.spec, observe(self.spec), provisioned=True)
+        found = verify(self.spec, observe(self.spec), Goal.PROVISION)
         if found:
             raise VerificationError(
                 f"{self.spec.name} is not as planned: {'; '.join(map(str, found))}.",

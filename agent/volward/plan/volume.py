@@ -10,6 +10,7 @@ from volward.errors import (
 )
 from volward.model import (
     Action,
+    Goal,
     Header,
     MappingState,
     MountPointState,
@@ -30,7 +31,6 @@ from volward.plan.device import (
     refuse_mapping,
     refuse_other_identity,
 )
-from volward.plan.goal import Goal
 from volward.plan.orphan import removing
 from volward.plan.recovery import recovery_warnings
 
@@ -48,7 +48,7 @@ def plan_volume(spec: VolumeSpec, seen: Observation, goal: Goal, *, can_hand_ove
         if owned is not Ownership.OURS:
             refuse_formatting(spec, seen, owned)
     refuse_mapping(spec, seen)
-    if goal is Goal.OPEN:
+    if goal is not Goal.PROVISION:
         _refuse_unprovisioned(spec, owned, seen)
     warnings = identity_warnings(spec, seen) + _header_warnings(spec, seen.header)
     actions: list[Action] = []
@@ -56,8 +56,11 @@ def plan_volume(spec: VolumeSpec, seen: Observation, goal: Goal, *, can_hand_ove
         actions += _formatting(spec, seen, owned)
         actions += _enrolling(spec, seen, owned, can_hand_over_recovery=can_hand_over_recovery)
         warnings += recovery_warnings(spec, seen, planned=any(a.step is Step.ENROL_RECOVERY for a in actions))
-    actions += _opening(spec, seen, owned)
-    actions += mounting(spec, seen, goal)
+    if goal is Goal.MAP:
+        actions += _mapping(spec, seen)
+    else:
+        actions += _opening(spec, seen, owned)
+        actions += mounting(spec, seen, goal)
     return Plan(spec.name, tuple(actions), "" if actions else _all_there(spec, goal), warnings)
 
 
@@ -198,10 +201,14 @@ def _opens(header: Header | None, provider: ProviderKind) -> bool:
 # --- mapping and file system -----------------------------------------------------------------------------
 
 
+def _mapping(spec: VolumeSpec, seen: Observation) -> list[Action]:
+    if seen.mapping.state is not MappingState.ABSENT:
+        return []
+    return [Action(Step.OPEN, f"open it as {spec.mapping_path}", "it is closed")]
+
+
 def _opening(spec: VolumeSpec, seen: Observation, owned: Ownership) -> list[Action]:
-    actions = []
-    if seen.mapping.state is MappingState.ABSENT:
-        actions.append(Action(Step.OPEN, f"open it as {spec.mapping_path}", "it is closed"))
+    actions = _mapping(spec, seen)
     pending = _file_system_is_pending(seen)
     if pending:
         refuse_other_identity(spec, seen, present_device(spec, seen))
@@ -333,5 +340,7 @@ def _refuse_foreign_mount(spec: VolumeSpec, seen: Observation) -> None:
 
 
 def _all_there(spec: VolumeSpec, goal: Goal) -> str:
+    if goal is Goal.MAP:
+        return f"{spec.name} is open as {spec.mapping_path}"
     done = "provisioned, open and mounted" if goal is Goal.PROVISION else "open and mounted"
     return f"{spec.name} is {done} at {spec.mount_point}"

@@ -15,7 +15,7 @@ from tests.unit.builders import PERFECT, SPEC
 from volward import audit, journal, lock, openings, pins
 from volward.apply import Work
 from volward.errors import VolwardError
-from volward.model import Action, Discrepancy, Observation, Plan, VolumeSpec
+from volward.model import Action, Discrepancy, Goal, Observation, Plan, VolumeSpec
 from volward.operations import enrolment, header_backup, keys, prepare, provision, repin
 from volward.operations import open as opening
 from volward.operations.watcher import Watcher
@@ -80,8 +80,8 @@ class Stage:
         if answer is not None:
             answer(work)
 
-    def verify(self, spec: VolumeSpec, seen: Observation, *, provisioned: bool) -> list[Discrepancy]:
-        self.log.append(f"{spec.name} verified as {'provisioned' if provisioned else 'open'}")
+    def verify(self, spec: VolumeSpec, seen: Observation, goal: Goal) -> list[Discrepancy]:
+        self.log.append(f"{spec.name} verified for {goal}")
         return self.discrepancies.get(spec.name, [])
 
     def after_change(self, spec: VolumeSpec, providers: object, **options: object) -> tuple[str, ...]:

@@ -83,7 +83,7 @@ def test_each_step_is_journaled_and_the_whole_is_verified(stage: Stage) -> None:
     (outcome,) = run(stage, A)
     assert outcome == Outcome("a", provisioned=True)
     assert stage.log == [
-        *(f"a {name}" for name in NAMES[:4]), "reload", "a mount", "a verified as provisioned",
+        *(f"a {name}" for name in NAMES[:4]), "reload", "a mount", "a verified for provision",
     ]  # fmt: skip
     assert records() == [("provision", "done", NAMES)]
     assert stage.watcher.steps[:2] == ["a format", "a format done"]
