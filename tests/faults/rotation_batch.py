@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any
 from tests.faults.batch import GUEST, PYTHON
 from tests.faults.cuts import Power
 from tests.faults.rotation_cuts import End, Key, RotationCut
-from tests.lab.host import MIB, Host
+from tests.lab.host import MIB, WARM, Host
 from tests.lab.image import Image
 from tests.lab.machine import Snapshot
 from tests.lab.ssh import Result
@@ -40,15 +41,20 @@ mkdir -p /etc/credstore.encrypted
 systemd-creds encrypt --with-key=host --name=volward-vault - /etc/credstore.encrypted/volward-vault
 """
 ESCROW = "/var/lib/escrow/keys"
-FINISH = f"""
+FINISH = """
 operation=$(ls /var/lib/volward/journal | sed -n "s/^\\(rotate-$1-[0-9a-f]*\\)\\.journal$/\\1/p")
 [ -n "$operation" ] || {{ echo "nothing is unfinished"; exit 0; }}
-case $2 in
-    resume) volward resume "$operation" --recovery-fd 3 3>>{ESCROW} ;;
-    again) volward rotate "$1" --yes --recovery-fd 3 3>>{ESCROW} ;;
-    abort) volward abort "$operation" ;;
-esac
+{command}
 """
+ENDINGS = {End.RESUME: 'resume "$operation"', End.AGAIN: 'rotate "$1" --yes', End.ABORT: 'abort "$operation"'}
+OPEN = f'{shlex.join(WARM)} open "$1" && cat "/srv/volward/$1/canary"'
+
+
+def finish(end: End, *, recovery: bool) -> str:
+    """The script that ends a rotation. A recovery key needs a descriptor more than a warm start hands over."""
+    if recovery and end is not End.ABORT:
+        return FINISH.format(command=f"volward {ENDINGS[end]} --recovery-fd 3 3>>{ESCROW}")
+    return FINISH.format(command=f"{shlex.join(WARM)} {ENDINGS[end]}")
 
 
 @dataclass
@@ -116,11 +122,11 @@ class RotationBatch:
         self._look("after", keys=ESCROW)
 
     def _end(self, outcome: Outcome) -> None:
-        name, end = outcome.volume, outcome.cut.end
-        outcome.ended = self.host.sh(FINISH, name, str(end), ok=None, timeout=600)
+        name, end, recovery = outcome.volume, outcome.cut.end, outcome.cut.recovery
+        outcome.ended = self.host.sh(finish(end, recovery=recovery), name, ok=None, timeout=600)
         if end is End.ABORT and outcome.cut.no_way_back and outcome.ended.status:
-            outcome.finished = self.host.sh(FINISH, name, str(End.RESUME), ok=None, timeout=600)
-        outcome.opened = self.host.sh('volward open "$1" && cat "/srv/volward/$1/canary"', name, ok=None, timeout=600)
+            outcome.finished = self.host.sh(finish(End.RESUME, recovery=recovery), name, ok=None, timeout=600)
+        outcome.opened = self.host.sh(OPEN, name, ok=None, timeout=600)
 
     def _order(self) -> dict[str, Any]:
         return {

@@ -112,14 +112,15 @@ _ENDS = {Power.KILL: (End.RESUME, End.ABORT), Power.CUT: (End.AGAIN, End.ABORT)}
 
 
 def _table() -> tuple[RotationCut, ...]:
+    """Each point by SIGKILL and by a power cut, of which one is given up, and the other finished, in turn."""
     cuts = []
-    for power in Power:
-        ends = _ENDS[power]
-        for key in Key:
-            places = [(step, point) for step in STEPS[key] for point in POINTS]
-            places += [(step, point) for inside, step, point in INSIDE if inside is key]
-            places += [("begin", "done")] if key is not Key.CREDENTIAL_NOW else []
-            cuts += [RotationCut(power, key, step, point, end) for step, point in places for end in ends]
+    for key in Key:
+        places = [(step, point) for step in STEPS[key] for point in POINTS]
+        places += [(step, point) for inside, step, point in INSIDE if inside is key]
+        places += [("begin", "done")] if key is not Key.CREDENTIAL_NOW else []
+        for number, (step, point) in enumerate(places):
+            for at, power in enumerate(Power):
+                cuts.append(RotationCut(power, key, step, point, _ENDS[power][(number + at) % 2]))
     return tuple(cuts)
 
 
@@ -130,12 +131,11 @@ def in_every_run(cut: RotationCut) -> bool:
     """Whether `make test` has it: what each step does once, powers, points and ends shared out."""
     if cut.step not in EVERY_RUN.get(cut.key, ()):
         return False
-    powers, ends = list(Power), _ENDS[cut.power]
-    shift = list(Key).index(cut.key)
+    powers, shift = list(Power), list(Key).index(cut.key)
     if cut.step == "begin" or cut.point not in POINTS:
-        return cut.power is powers[shift % 2] and cut.end is ends[0]
+        return cut.power is powers[shift % 2]
     at = STEPS[cut.key].index(cut.step) + shift
-    return cut.power is powers[at % 2] and POINTS[at % len(POINTS)] == cut.point and cut.end is ends[at // 2 % 2]
+    return cut.power is powers[at % 2] and POINTS[at % len(POINTS)] == cut.point
 
 
 def params(power: Power) -> list[ParameterSet]:
