@@ -7,6 +7,7 @@ started to change the host (host.run lets them inherit the lock). Calls no host 
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,16 +15,17 @@ from volward.errors import BusyError
 from volward.host import run
 
 DIRECTORY = Path("/run/volward/lock")
+_PAUSE_SECONDS = 0.1
 
 
 @contextlib.contextmanager
-def held(volume: str, *, directory: Path = DIRECTORY) -> Iterator[None]:
-    """Hold the volume's lock. Raises BusyError at once when another process holds it, OSError."""
+def held(volume: str, *, directory: Path = DIRECTORY, wait_seconds: float = 0) -> Iterator[None]:
+    """Hold the volume's lock. Raises BusyError when another process holds it still after ``wait_seconds``, OSError."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(directory / volume, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor, wait_seconds)
         except BlockingIOError as error:
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
             raise BusyError(
@@ -38,3 +40,16 @@ def held(volume: str, *, directory: Path = DIRECTORY) -> Iterator[None]:
             yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, wait_seconds: float) -> None:
+    limit = time.monotonic() + wait_seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= limit:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return

@@ -1,9 +1,11 @@
 """One lock a volume."""
 
 import contextlib
+import fcntl
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -80,3 +82,22 @@ def test_what_was_left_running_keeps_the_lock(tmp_path: Path, how: str) -> None:
             return
         time.sleep(0.02)
     pytest.fail("the lock outlived the tool")
+
+
+def test_a_second_that_can_wait_gets_it_when_the_first_lets_go(tmp_path: Path) -> None:
+    first = os.open(tmp_path / "units", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(first, fcntl.LOCK_EX)
+    timer = threading.Timer(0.2, os.close, [first])
+    timer.start()
+    with lock.held("units", directory=tmp_path, wait_seconds=60):
+        pass
+    timer.join()
+
+
+def test_a_second_does_not_wait_for_ever(tmp_path: Path) -> None:
+    with (
+        lock.held("units", directory=tmp_path),
+        pytest.raises(BusyError, match="works on units"),
+        lock.held("units", directory=tmp_path, wait_seconds=0.2),
+    ):
+        pass

@@ -17,7 +17,7 @@ from volward.host import run
 from volward.model import StoreKind, VolumeSpec
 
 UNIT_DIRECTORY = Path("/etc/systemd/system")
-OPENING_UNIT = "volward-open.service"  # opens the volumes at boot; shipped in units/
+OPENING_UNIT = "volward.service"  # opens the volumes at boot, and later; shipped in units/
 _TIE = "50-volward-"  # begins the name of a drop-in that ties a consumer to a volume
 _DEVICE_WAIT_SECONDS = 10
 _SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:_.")
@@ -69,7 +69,10 @@ def mount_unit_name(mount_point: Path) -> str:
 def mount_unit(
     volume: str, *, what: Path, where: Path, file_system: str, options: Sequence[str], directory: Path = UNIT_DIRECTORY
 ) -> UnitFile:
-    """Return the unit that mounts a volume; bound to the mapping's device, and to nothing else."""
+    """Return the unit that mounts a volume; bound to the mapping's device, and to nothing else.
+
+    It brings the unit of the mapping with it, which is stopped after it.
+    """
     device = f"{escape_path(what)}.device"
     content = f"""\
 # Written by volward for volume {volume}; `volward apply` writes it anew.
@@ -80,6 +83,8 @@ Conflicts=umount.target
 Before=umount.target
 BindsTo={device}
 After={device}
+Wants={mapping_unit_name(volume)}
+After={mapping_unit_name(volume)}
 
 [Mount]
 What={what}
@@ -88,6 +93,38 @@ Type={file_system}
 Options={",".join(options).replace("%", "%%") or "defaults"}
 """
     return UnitFile(directory / mount_unit_name(where), content)
+
+
+def mapping_unit_name(volume: str) -> str:
+    return f"volward-mapping-{volume}.service"
+
+
+def mapping_unit(volume: str, *, what: Path, directory: Path = UNIT_DIRECTORY) -> UnitFile:
+    """Return the unit that closes the mapping at shutdown, once its mount has gone; it does nothing else.
+
+    cryptsetup itself closes it, so that nothing of volward has to be there any more; when something holds it, volward
+    names that in the journal.
+    """
+    device = f"{escape_path(what)}.device"
+    content = f"""\
+# Written by volward for volume {volume}; `volward apply` writes it anew.
+[Unit]
+Description=Mapping of encrypted volume {volume}
+DefaultDependencies=no
+Conflicts=umount.target
+Before=umount.target
+BindsTo={device}
+After={device}
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+# Closed by somebody else, there is nothing left to do.
+ExecStop=/bin/sh -c 'test ! -e {what} || exec cryptsetup close {what.name}'
+ExecStopPost=-/bin/sh -c 'test ! -e {what} || exec volward holders {volume}'
+TimeoutStopSec=90
+"""
+    return UnitFile(directory / mapping_unit_name(volume), content)
 
 
 def device_drop_in(volume: str, *, what: Path, directory: Path = UNIT_DIRECTORY) -> UnitFile:
@@ -149,7 +186,7 @@ def remove_drop_in(path: Path) -> None:
 
 
 def units_of(spec: VolumeSpec) -> tuple[UnitFile, ...]:
-    """Return the unit files of a volume: its mount, and drop-ins for its device and each consumer that is a unit.
+    """Return the unit files of a volume: its mount and its mapping, drop-ins for its device and its consumers.
 
     Of the databases only redis-server has a sandbox in its Debian unit (ProtectSystem=strict).
     """
@@ -173,7 +210,8 @@ def units_of(spec: VolumeSpec) -> tuple[UnitFile, ...]:
         for unit in spec.consumers
         if not unit.startswith("container:")
     ]
-    return (own, device_drop_in(spec.name, what=spec.mapping_path), *tied)
+    what = spec.mapping_path
+    return (own, device_drop_in(spec.name, what=what), mapping_unit(spec.name, what=what), *tied)
 
 
 def reload() -> None:

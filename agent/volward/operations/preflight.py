@@ -13,6 +13,7 @@ from pathlib import Path
 from volward import lock
 from volward.errors import BusyError, KeyDeniedError, VolwardError
 from volward.host import listener
+from volward.keys.ages import TYPED
 from volward.keys.providers import Providers
 from volward.keys.vault import library
 from volward.logins import EARLY_SECONDS
@@ -135,13 +136,10 @@ class _Opening:
                 yield Check(name, what, Verdict.PASSED, "opens its keyslot")
         if not opens:
             stop = " A denial stops the chain (`on_denied`)." if self.spec.on_denied_stop else ""
-            yield Check(
-                name,
-                "keys",
-                Verdict.FAILED,
-                f"no provider opens it without a person.{stop}",
-                "Mend one of the above before the next boot.",
-            )
+            mend = "Mend one of the above before the next boot."
+            if TYPED.issuperset(self.spec.providers):
+                mend = "Its keys are all typed. If that is meant: `open_at_boot = false`; if not, add a provider."
+            yield Check(name, "keys", Verdict.FAILED, f"no provider opens it without a person.{stop}", mend)
 
 
 def _vault(

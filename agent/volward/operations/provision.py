@@ -13,13 +13,15 @@ from types import MappingProxyType
 from volward import journal, lock
 from volward.apply import RecoveryDelivery, Work, apply
 from volward.errors import ConfirmationError, IdentityError, VerificationError, VolwardError
-from volward.host import boot, systemd
-from volward.keys.ages import stored_kinds
+from volward.host import systemd
+from volward.host.shipped import Part
+from volward.keys.ages import TYPED, stored_kinds
 from volward.keys.providers import Providers
-from volward.model import Action, Goal, Identity, Step, VolumeSpec
+from volward.model import Action, Goal, Identity, Step, StoreKind, VolumeSpec
 from volward.observe import observe
 from volward.operations import header_backup
 from volward.operations.prepare import plan_for, seen_with_journal
+from volward.operations.system_install import ensure
 from volward.operations.watcher import Watcher
 from volward.os_errors import explained
 from volward.verify import verify
@@ -91,25 +93,31 @@ def _recorded(outcomes: dict[str, Outcome], *names: str) -> Iterator[None]:
 
 
 def _have_systemd_read(running: Sequence["_Running"]) -> None:
-    """One reload for a whole pass; enabling a unit includes one."""
-    unit = boot.unit()
-    at_boot = any(one.spec.open_at_boot for one in running)
-    reloaded = False
-    if at_boot and not (unit.current and boot.enabled()):
-        unit.write()
-        boot.enable()
-        reloaded = True
-    if any(stored_kinds(one.spec) for one in running) and not _rotates_by_itself():
-        for each in boot.rotation_units():
-            each.write()
-        boot.enable([boot.ROTATING_TIMER], now=True)
-        reloaded = True
-    if not reloaded and any(one.wrote_units for one in running):
+    """One reload for a whole pass; installing a unit includes one.
+
+    That the boot opens a volume is in the configuration, so it is enabled whoever disabled it. What an administrator
+    changed is left alone, and the first volume's owner is told.
+    """
+    parts = {part for one in running for part in _parts(one.spec)}
+    installed = ensure(parts, insist=parts & {Part.OPENING})
+    if running:
+        running[0].of_units = installed.remarks
+    if not installed.reloaded and any(one.wrote_units for one in running):
         systemd.reload()
 
 
-def _rotates_by_itself() -> bool:
-    return boot.enabled(boot.ROTATING_TIMER) and all(unit.current for unit in boot.rotation_units())
+def _parts(spec: VolumeSpec) -> Iterator[Part]:
+    """Yield what of volward's own units a volume needs. A timer that only a person could satisfy is none of them.
+
+    Keys that no store keeps are neither rotated nor read to prove a header backup with, and a boot that has to ask
+    needs no daily look.
+    """
+    if spec.open_at_boot:
+        yield Part.OPENING
+        if spec.store is StoreKind.SCRATCH or not TYPED.issuperset(spec.providers):
+            yield Part.PREFLIGHT
+    if stored_kinds(spec):
+        yield from (Part.ROTATION, Part.HEADER_BACKUP)
 
 
 class _Running:
@@ -121,13 +129,14 @@ class _Running:
         self._providers = providers
         self.wrote_units = False
         self.left_out: VolwardError | None = None  # why there is no recovery key yet
+        self.of_units: tuple[str, ...] = ()
         self._of_backup: tuple[str, ...] = ()
         self._pending: list[Action] = []
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """What the providers had to say, for the person who runs it."""
-        return self._work.remarks + self._work.degraded + self._of_backup
+        return self._work.remarks + self._work.degraded + self.of_units + self._of_backup
 
     def begin(
         self,

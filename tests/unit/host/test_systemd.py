@@ -49,6 +49,8 @@ def test_a_mount_is_bound_to_its_mapping_and_to_nothing_else(tmp_path: Path) -> 
         "Before=umount.target\n"
         "BindsTo=dev-mapper-volward\\x2dpgdata.device\n"
         "After=dev-mapper-volward\\x2dpgdata.device\n"
+        "Wants=volward-mapping-pgdata.service\n"
+        "After=volward-mapping-pgdata.service\n"
         "\n"
         "[Mount]\n"
         "What=/dev/mapper/volward-pgdata\n"
@@ -56,6 +58,18 @@ def test_a_mount_is_bound_to_its_mapping_and_to_nothing_else(tmp_path: Path) -> 
         "Type=ext4\n"
         "Options=noatime,context=100%%\n"
     )
+
+
+def test_a_mapping_is_closed_by_cryptsetup_after_its_mount(tmp_path: Path) -> None:
+    what = Path("/dev/mapper/volward-pgdata")
+    unit = systemd.mapping_unit("pgdata", what=what, directory=tmp_path)
+
+    assert unit.path == tmp_path / "volward-mapping-pgdata.service"
+    said = unit.content.splitlines()
+    assert "Before=umount.target" in said and "DefaultDependencies=no" in said
+    assert f"ExecStop=/bin/sh -c 'test ! -e {what} || exec cryptsetup close volward-pgdata'" in said
+    assert f"ExecStopPost=-/bin/sh -c 'test ! -e {what} || exec volward holders pgdata'" in said
+    assert not any(line.startswith("ExecStart=") for line in said), "it holds the mapping, it does not open it"
 
 
 def test_a_consumer_is_tied_to_the_real_mount(tmp_path: Path) -> None:
@@ -74,7 +88,7 @@ def test_a_closed_volume_is_waited_for_after_the_opening_at_boot(tmp_path: Path)
     drop_in = systemd.device_drop_in("pgdata", what=Path("/dev/mapper/volward-pgdata"), directory=tmp_path)
 
     assert drop_in.path == tmp_path / r"dev-mapper-volward\x2dpgdata.device.d" / "50-volward.conf"
-    assert drop_in.content.splitlines()[1:] == ["[Unit]", "After=volward-open.service", "JobRunningTimeoutSec=10"]
+    assert drop_in.content.splitlines()[1:] == ["[Unit]", "After=volward.service", "JobRunningTimeoutSec=10"]
 
 
 def test_a_volume_has_a_mount_a_wait_and_a_drop_in_for_each_consumer_that_is_a_unit() -> None:
@@ -85,6 +99,7 @@ def test_a_volume_has_a_mount_a_wait_and_a_drop_in_for_each_consumer_that_is_a_u
     assert [str(unit.path.relative_to(systemd.UNIT_DIRECTORY)) for unit in units] == [
         "srv-volward-pgdata.mount",
         r"dev-mapper-volward\x2dpgdata.device.d/50-volward.conf",
+        "volward-mapping-pgdata.service",
         "postgresql@17-main.service.d/50-volward-pgdata.conf",
     ]
     assert "Options=defaults\n" in units[0].content

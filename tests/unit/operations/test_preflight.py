@@ -152,7 +152,11 @@ def test_a_person_is_no_provider_of_a_boot(scene: Scene) -> None:
     scene.specs = [replace(builders.SPEC, providers=(PROMPT,))]
     scene.tried["pgdata"] = (Tried(PROMPT, asks=True),)
     assert scene.of("key of prompt") == [(Verdict.PASSED, "asks a person, so it is no help at a boot; not tried")]
-    assert scene.of("keys")[0][0] is Verdict.FAILED
+    (keys,) = (one for one in scene.run() if one.what == "keys")
+    assert keys.verdict is Verdict.FAILED
+    assert "`open_at_boot = false`" in keys.resolution
+    scene.specs = [replace(scene.specs[0], open_at_boot=False)]
+    assert scene.of("keys") == [(Verdict.WARNING, keys.found)]
 
 
 def test_a_denial_that_stops_the_chain(scene: Scene) -> None:
