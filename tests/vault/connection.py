@@ -97,7 +97,10 @@ class Connection:
     def _pump(self, client: socket.socket, server: socket.socket) -> None:
         while not self._ending.is_set():
             for ready in _readable(client, server):
-                data = ready.recv(CHUNK_BYTES)
+                try:
+                    data = _received(ready)
+                except (ssl.SSLWantReadError, BlockingIOError):
+                    continue
                 if not data:
                     return
                 if ready is client:
@@ -132,6 +135,18 @@ def _readable(*sockets: socket.socket) -> list[socket.socket]:
     """Those with something to read; what TLS has deciphered already is not seen by select(2)."""
     pending = [each for each in sockets if isinstance(each, ssl.SSLSocket) and each.pending() > 0]
     return list(pending) or select.select(sockets, [], [], LOOK_SECONDS)[0]
+
+
+def _received(ready: socket.socket) -> bytes:
+    """What is there now: a TLS stream that can be read may hold a session ticket and no data (RFC 8446, 4.6.1).
+
+    Waiting for data there would keep the other direction from passing.
+    """
+    ready.setblocking(False)
+    try:
+        return ready.recv(CHUNK_BYTES)
+    finally:
+        ready.setblocking(True)
 
 
 def _read_request(client: socket.socket) -> None:

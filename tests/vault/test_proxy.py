@@ -133,3 +133,14 @@ def test_tls_that_ends_in_the_proxy(tls_server: Server, tls_proxy: Proxy) -> Non
     with pytest.raises(Exception, match="canned by the test"):
         client.sys.list_policies()
     assert client.is_authenticated()
+
+
+def test_a_request_that_comes_after_the_session_ticket(tls_proxy: Proxy, authority: Authority) -> None:
+    """A server sends its tickets after the handshake: there is something to read from it, and no data."""
+    with (
+        socket.create_connection(tls_proxy.address, timeout=60) as plain,
+        authority.client_context().wrap_socket(plain, server_hostname=tls_proxy.address.host) as connection,
+    ):
+        time.sleep(2)
+        connection.sendall(f"GET {HEALTH} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
