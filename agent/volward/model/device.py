@@ -115,6 +115,9 @@ class Finding:
     what: str  # "ext4 file system", "LUKS2 header (secondary)", "data", "read error"
     offset_bytes: int
 
+    def __str__(self) -> str:
+        return f"{self.what} at byte {self.offset_bytes}"
+
     @property
     def left_by_luks_format(self) -> bool:
         """A luksFormat that was cut short leaves LUKS2 remains and noise in the header's area, no more.

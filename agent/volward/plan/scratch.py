@@ -14,7 +14,7 @@ from volward.plan.device import (
     refuse_use,
     refuse_use_of_mapping,
 )
-from volward.plan.volume import at_boot, mounting
+from volward.plan.mount import at_boot, mounting
 
 
 def plan_scratch(spec: VolumeSpec, seen: Observation, goal: Goal) -> Plan:
