@@ -9,39 +9,21 @@ from tests.unit.builders import (
     BLANK,
     DEVICE,
     FILE_SPEC,
-    FRESH_HEADER,
-    HEADER,
     IDENTITY,
     NO_FILE,
     OPEN,
-    OTHER_UUID,
     PERFECT,
     SPEC,
     UUID,
     unfinished,
 )
 
-from volward.errors import (
-    DeviceBusyError,
-    DeviceNotFoundError,
-    MappingError,
-)
-from volward.model import (
-    MIB,
-    MappingState,
-    Observation,
-    Pin,
-    Presence,
-    VolumeSpec,
-)
+from volward.errors import DeviceBusyError, DeviceNotFoundError, MappingError
+from volward.model import MIB, MappingState, Observation, Pin, Presence, VolumeSpec
 from volward.plan.device import identity_warnings, present_device, refuse_mapping
 
 PIN = Pin(IDENTITY, UUID)
-PINNED = replace(BLANK, pin=PIN, unfinished=unfinished(BEFORE_FORMAT))
 CUT = replace(BLANK, pin=PIN, unfinished=unfinished(BEFORE_FORMAT, "format"))
-CUT_WITH_HEADER = replace(CUT, header=FRESH_HEADER, header_presence=Presence.PRESENT)
-FOREIGN = replace(HEADER, uuid=OTHER_UUID, label="backup", subsystem="")
-RESTORED = replace(CUT, pin=Pin(IDENTITY, OTHER_UUID))  # repinned while our own format was half done
 
 
 @pytest.mark.parametrize("state", MappingState)
