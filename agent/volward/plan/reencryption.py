@@ -73,9 +73,9 @@ def refuse_use(spec: VolumeSpec, seen: Observation, *, online: bool) -> None:
     """
     refuse_mapping(spec, seen)
     is_open = seen.mapping.state is not MappingState.ABSENT
-    if seen.device is not None and (uses := foreign_uses(spec, seen)):
+    if uses := foreign_uses(spec, seen):
         raise DeviceBusyError(
-            f"{spec.device} ({seen.device.node}) is {', '.join(uses)}, beside the mapping {spec.mapping_name}.",
+            f"{spec.device} is {', '.join(uses)}, beside the mapping {spec.mapping_name}.",
             resolution="Release it first: re-encrypted underneath, the data there would be destroyed "
             "(`dmsetup ls --tree` shows the stack).",
         )

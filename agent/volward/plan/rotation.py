@@ -167,13 +167,13 @@ def _due(spec: VolumeSpec, header: Header, now_seconds: int) -> tuple[ProviderKi
     return None, "; ".join(reasons) or "none of its keys can be replaced without a person"
 
 
-def _old(header: Header, provider: ProviderKind | None) -> tuple[int, ...]:
+def _old(header: Header, provider: ProviderKind) -> tuple[int, ...]:
     """Return the keyslots of the provider's present key; of a TPM's those that need no PIN."""
     there = {keyslot.number for keyslot in header.keyslots}
     found: set[int] = set()
     if provider is ProviderKind.TPM2:
         found = {number for token in header.tokens if token.is_plain_tpm2 for number in token.keyslots}
-    elif provider is not None:
+    else:
         for _, content in header_token.all_of(header):
             if content.ref.provider is provider and content.retired is None:
                 found |= set(content.keyslots)
