@@ -76,10 +76,9 @@ INSIDE = (
 # kept there, and keyslots are removed alike.
 EVERY_RUN = {
     Key.CREDENTIAL_NOW: ("revoke-keyslot:0",),
-    Key.KV: ("begin", *STEPS[Key.KV]),
+    Key.KV: STEPS[Key.KV],
     Key.TRANSIT: ("create-successor:vault",),
-    Key.TPM2: ("park-token:tpm2", "reenrol-tpm2:tpm2"),
-    Key.RECOVERY: ("create-successor:recovery",),
+    Key.TPM2: ("reenrol-tpm2:tpm2",),
 }
 
 
@@ -132,8 +131,8 @@ def in_every_run(cut: RotationCut) -> bool:
     if cut.step not in EVERY_RUN.get(cut.key, ()):
         return False
     powers, shift = list(Power), list(Key).index(cut.key)
-    if cut.step == "begin" or cut.point not in POINTS:
-        return cut.power is powers[shift % 2]
+    if cut.point not in POINTS:
+        return False
     at = STEPS[cut.key].index(cut.step) + shift
     return cut.power is powers[at % 2] and POINTS[at % len(POINTS)] == cut.point
 
