@@ -119,6 +119,7 @@ def test_one_copy_is_repaired_and_a_header_restored_while_the_volume_is_open(hos
     assert host.volward("journal").stdout == "No operation is unfinished.\n"
 
 
+@pytest.mark.full
 @pytest.mark.lab
 def test_a_header_goes_back_to_its_own_device_and_data_alone(host: Host) -> None:
     disk, other = host.disk("HEAD-1", 64 * MIB), host.disk("HEAD-2", 64 * MIB)

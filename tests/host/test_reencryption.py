@@ -142,6 +142,7 @@ def test_one_that_ends_in_the_middle_is_refused_told_and_finished(host: Host) ->
     host.run("cryptsetup", "open", "--test-passphrase", disk.link, input=recovery)
 
 
+@pytest.mark.full
 @pytest.mark.lab
 def test_one_that_is_killed_when_all_data_are_done_is_ended(host: Host) -> None:
     """cryptsetup is stuck then: it opens nothing, and does not go on."""
