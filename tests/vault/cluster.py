@@ -52,12 +52,12 @@ class Cluster:
     def step_down(self) -> Server:
         """Let the leader give up its place, wait for the next one, and return that.
 
-        A node that has just joined has no vote until it was seen to be stable, and a slow one may not stand for
-        election in time: then the same node leads again, and is asked again.
+        A slow one may not stand for election in time: then the same node leads again, and is asked again.
         """
-        before = self.leader
         limit = time.monotonic() + 3 * PATIENCE_SECONDS
+        before = self.leader
         while time.monotonic() < limit:
+            self.wait_for_votes()
             before.admin.sys.step_down()
             asked_again = time.monotonic() + _TERM_SECONDS
             while time.monotonic() < asked_again:
@@ -65,6 +65,19 @@ class Cluster:
                     return now
                 time.sleep(0.05)
         raise LabError("the cluster chose the same leader again and again")
+
+    def wait_for_votes(self) -> None:
+        """A node that has joined has no vote until one leader has seen it to be stable, for ten seconds in a row.
+
+        Without a vote it takes over from nobody (https://developer.hashicorp.com/vault/docs/concepts/integrated-storage).
+        """
+        limit = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < limit:
+            servers = self.leader.admin.sys.read_raft_config()["data"]["config"]["servers"]
+            if sum(one["voter"] for one in servers) == len(self.nodes):
+                return
+            time.sleep(0.5)
+        raise LabError(f"not every node has a vote: {servers}")
 
     def unseal(self) -> None:
         """Unseal every node that runs and is sealed."""

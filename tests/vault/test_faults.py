@@ -213,17 +213,6 @@ def test_a_standby_answers_through_the_leader(cluster: Cluster, authority: Autho
         read(agent.server(node.url, ca_file=authority.ca_file), leader.root_token, mount, ref, seconds=30.0)
 
 
-def _until_all_vote(leader: Server) -> None:
-    """A node that has just joined has no vote for a while; until then there is nobody else to choose."""
-    limit = time.monotonic() + 120
-    while True:
-        found = leader.admin.read("sys/storage/raft/configuration")["data"]["config"]["servers"]
-        if all(one["voter"] for one in found):
-            return
-        assert time.monotonic() < limit, found
-        time.sleep(0.2)
-
-
 def test_the_leader_changes_in_the_middle_of_a_pass(cluster: Cluster, authority: Authority, mount: str) -> None:
     """Eight volumes ask again and again while the leader dies and another is chosen: some wait, none is denied."""
     leader = cluster.leader
@@ -245,7 +234,7 @@ def test_the_leader_changes_in_the_middle_of_a_pass(cluster: Cluster, authority:
         threads = [threading.Thread(target=volume, args=(agent.kv(one, mount),)) for _ in range(8)]
         for thread in threads:
             thread.start()
-        _until_all_vote(leader)
+        cluster.wait_for_votes()
         leader.kill()
         assert cluster.leader is not leader
         over.set()

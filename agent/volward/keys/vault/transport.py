@@ -103,7 +103,8 @@ class HttpTransport:
         answer, location = self._once(question, method, url, options, end)
         target = urljoin(url, location)
         if answer.status == _REDIRECT and location and _may_be_followed(url, target):
-            answer, _ = self._once(question, method, target, options, end)
+            # The whole of it is in the new address, the query as well (RFC 9110, 15.4).
+            answer, _ = self._once(question, method, target, {**options, "params": None}, end)
         return answer
 
     def _once(self, question: Question, method: str, url: str, options: Any, end: float) -> tuple[Answer, str]:

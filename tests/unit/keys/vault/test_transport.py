@@ -188,6 +188,14 @@ def test_the_redirect_of_a_standby_is_followed_over_tls_alone() -> None:
             ask(address)
 
 
+def test_what_is_asked_for_is_in_the_address_that_a_standby_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "_may_be_followed", lambda url, target: True)  # here without TLS
+    moved = answering(307, b"", "Location: /v1/x?version=2")
+    with listening(moved, answering(200, b'{"data":{}}')) as (address, seen):
+        assert ask(address).status == 200
+    assert [request.split(b" ")[1] for request in seen] == [b"/v1/x?version=2"] * 2
+
+
 def test_plain_text_where_tls_is_spoken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
