@@ -25,11 +25,12 @@ test: tools $(VENV)/installed lint unit host-tests coverage ## Everything: lint,
 	@echo "make test: everything passed"
 
 .PHONY: test-cuts
-test-cuts: tools $(VENV)/installed lab ## A power cut and a SIGKILL at every point of every step of the first apply
-	$(BIN)/pytest --full --numprocesses 2 $(SHARED_OUT) -k 'not random_moment' tests/faults/test_sigkill.py tests/faults/test_power_cut.py
+test-cuts: tools $(VENV)/installed lab vault ## A power cut and a SIGKILL at every point of every step: first apply, rotation, header restore
+	$(BIN)/pytest --full --numprocesses 2 $(SHARED_OUT) -k 'not random_moment' tests/faults/test_sigkill.py tests/faults/test_power_cut.py \
+		tests/faults/test_rotation_sigkill.py tests/faults/test_rotation_power_cut.py tests/faults/test_header_restore.py
 
 .PHONY: test-full
-test-full: tools $(VENV)/installed unit lab ## The long matrices too (hours); writes their counts to docs/reference/matrix.md
+test-full: tools $(VENV)/installed unit lab vault ## The long matrices too (hours); writes their counts to docs/reference/matrix.md
 	$(BIN)/pytest --full --numprocesses 2 $(SHARED_OUT) tests/host tests/faults
 
 .PHONY: lint
@@ -45,8 +46,9 @@ unit: $(VENV)/installed ## The fast, pure tests
 	$(COVERAGE) run -m pytest tests/unit
 
 .PHONY: host-tests
-host-tests: $(VENV)/installed lab ## The tests on a real kernel, in the virtual host
-	VOLWARD_COVERAGE=1 $(BIN)/pytest --numprocesses 2 $(SHARED_OUT) --durations 15 tests/host tests/faults
+host-tests: $(VENV)/installed tools ## The tests on a real kernel, in the virtual host, and before a real Vault server
+	@$(MAKE) --no-print-directory --jobs 2 lab vault
+	VOLWARD_COVERAGE=1 $(BIN)/pytest --numprocesses 2 $(SHARED_OUT) --durations 15 tests/host tests/faults tests/vault
 
 .PHONY: coverage
 coverage: ## Coverage of agent/ by unit tests and virtual host together, with its thresholds
@@ -55,10 +57,12 @@ coverage: ## Coverage of agent/ by unit tests and virtual host together, with it
 	$(COVERAGE) report --include='agent/volward/plan/*,agent/volward/verify.py,agent/volward/journal.py,agent/volward/secret.py' --fail-under=100
 
 .PHONY: bench
-bench: $(VENV)/installed lab ## The speeds that volward claims, each a comparison inside one run
+bench: $(VENV)/installed lab vault ## The speeds that volward claims, each a comparison inside one run
 	$(BIN)/python tests/bench/help.py
 	$(BIN)/python tests/bench/status.py
 	$(BIN)/python tests/bench/open.py
+	$(BIN)/python tests/bench/open.py --keys vault
+	$(BIN)/python tests/bench/rotate.py
 
 .PHONY: tools
 tools: ## Install what the tests and the virtual host need from Debian (apt; root)
@@ -74,6 +78,10 @@ tools: ## Install what the tests and the virtual host need from Debian (apt; roo
 .PHONY: lab
 lab: tools ## Build the virtual host, if it is not cached
 	@$(PYTHON) -m tests.lab build
+
+.PHONY: vault
+vault: tools ## Build the Vault server that tests talk to, if it is not cached (minutes; fetches Go modules)
+	@$(PYTHON) -m tests.lab vault
 
 .PHONY: lab-shell
 lab-shell: lab ## A shell in a fresh virtual host with spare disks, to look around by oneself

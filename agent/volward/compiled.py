@@ -23,7 +23,7 @@ from volward.errors import NoSpaceError
 from volward.model import VolumeSpec
 
 FILE = Path("/var/lib/volward/compiled.json")
-_CODE = ("config", "stores", "model.py", "compiled.py")
+_CODE = ("config", "stores", "model", "compiled.py")
 
 
 def digest(root: Path) -> str:

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from volward.errors import NoSpaceError
@@ -24,10 +25,14 @@ def replace(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     sync_directory(path.parent)
 
 
-def create(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Write ``path``, which must not exist. Raises FileExistsError, NoSpaceError, OSError."""
+def create(path: Path, content: bytes, *, mode: int = 0o600, prove: Callable[[Path], None] = lambda _: None) -> None:
+    """Write ``path``, which must not exist. Raises FileExistsError, NoSpaceError, OSError.
+
+    ``prove`` looks at what was written, on the disk under another name; when it raises, ``path`` never exists.
+    """
     temporary = _written_beside(path, content, mode)
     try:
+        prove(temporary)
         os.link(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -5,54 +5,9 @@ and one exit status in the range of sysexits(3), so that units can say ``Restart
 class's docstring is what ``volward explain`` prints. Owns no host commands.
 """
 
-from collections.abc import Iterable
-from enum import IntEnum
 from typing import ClassVar
 
-
-class ExitStatus(IntEnum):
-    """Exit statuses of the command line (sysexits(3), with volward's meaning)."""
-
-    DONE = 0
-    CHANGES_PENDING = 3
-    COMMAND_LINE = 2
-    DAMAGED_HEADER = 65
-    NOT_FOUND = 66
-    PROVIDER_UNAVAILABLE = 69
-    BUG = 70
-    TOOL_FAILED = 71
-    TOOL_MISSING = 72
-    WOULD_DESTROY = 73
-    BUSY = 75
-    VERIFICATION_FAILED = 76
-    DENIED = 77
-    CONFIGURATION = 78
-    INTERRUPTED = 130
-
-    @property
-    def needs_a_person(self) -> bool:
-        """Whether the same command, tried again later, cannot end any better: nothing that is waited for is missing."""
-        return self in _NEED_A_PERSON
-
-    @classmethod
-    def of_pass(cls, statuses: Iterable["ExitStatus"]) -> "ExitStatus":
-        """Return the status of a command on many volumes: the first that trying again may mend, or else the first.
-
-        `DONE` when there is none. A unit's restart serves the volumes that wait, whatever else was wrong.
-        """
-        failed = [status for status in statuses if status is not cls.DONE]
-        return next((status for status in failed if not status.needs_a_person), failed[0] if failed else cls.DONE)
-
-
-_NEED_A_PERSON = frozenset(
-    {
-        ExitStatus.DAMAGED_HEADER,
-        ExitStatus.WOULD_DESTROY,
-        ExitStatus.VERIFICATION_FAILED,
-        ExitStatus.DENIED,
-        ExitStatus.CONFIGURATION,
-    }
-)
+from volward.exit_status import ExitStatus
 
 
 class VolwardError(Exception):
@@ -224,8 +179,8 @@ class NotBlankError(VolwardError):
 
     volward formats only a device on which it finds nothing at all: no signature of any kind, no partition
     table, nothing in the first and the last MiB. The message lists what was found and where. If the content
-    is really not needed any more, wipe it yourself (`wipefs --all`, `blkdiscard`) or run
-    `volward apply --overwrite VOLUME`, which asks for the device's serial number.
+    is really not needed any more, run `volward apply --overwrite VOLUME VOLUME`, which wipes the signatures and
+    both ends and asks for the device's serial number; or zero the whole device (`wipefs` leaves data behind).
     """
 
     code = "VW0302"
@@ -290,8 +245,8 @@ class DuplicateUuidError(VolwardError):
 class DamagedHeaderError(VolwardError):
     """The LUKS2 header of the device is damaged or is not the one expected.
 
-    A LUKS2 header has two copies. With one of them damaged the volume still opens and `cryptsetup repair`
-    mends the other; with both damaged a header backup is needed. Do not format.
+    A LUKS2 header has two copies. With one of them damaged the volume still opens, and `volward header repair`
+    mends it from the other; with both damaged `volward header restore` writes a backup. Do not format.
     """
 
     code = "VW0308"
@@ -443,6 +398,50 @@ class LastKeyslotError(VolwardError):
     exit_status = ExitStatus.WOULD_DESTROY
 
 
+class UntrustedServerError(KeyDeniedError):
+    """The key server could not prove who it is, or did not believe this host.
+
+    TLS is always verified: the certificate must be issued by the configured CA (`ca_file`), for the name in the
+    address, and be in force. The message says which of these failed. A certificate that is not in force *yet* is
+    taken for a wrong clock and tried again; everything else needs a person.
+    """
+
+    code = "VW0409"
+
+
+class KeyDeletedError(KeyDeniedError):
+    """The key store had this version of the key, and somebody deleted or destroyed it.
+
+    A deleted version comes back with `vault kv undelete`. A destroyed one does not, except with a backup of the
+    key server: open the volume by another key, then enrol a new one.
+    """
+
+    code = "VW0410"
+
+
+class UnsafeStoreError(VolwardError):
+    """The key store is set so that it would lose keys that a header still needs, or it is of the wrong kind.
+
+    KV version 1 keeps one version and no check-and-set. A low `max_versions` destroys the key before last while
+    header backups still need it; `delete_version_after` deletes keys by the clock. No key was stored. The message
+    says what to set.
+    """
+
+    code = "VW0411"
+    exit_status = ExitStatus.CONFIGURATION
+
+
+class NotEnrolledError(VolwardError):
+    """A key was to be rotated that the header does not have.
+
+    Rotation replaces a key that is enrolled and that a token of volward describes. `volward status VOLUME` lists
+    the keyslots with what opens them; `volward apply` enrols what the configuration lists.
+    """
+
+    code = "VW0412"
+    exit_status = ExitStatus.CONFIGURATION
+
+
 # --- operations -----------------------------------------------------------------------------------------
 
 
@@ -497,6 +496,40 @@ class UnknownOperationError(VolwardError):
     """
 
     code = "VW0504"
+    exit_status = ExitStatus.NOT_FOUND
+
+
+class NoWayBackError(VolwardError):
+    """An operation cannot be given up any more, only finished.
+
+    A rotation that has begun to remove the old keyslot would leave the volume with fewer keys than before if the
+    new one went as well. `volward resume OPERATION` ends it; the new key opens the volume.
+    """
+
+    code = "VW0506"
+    exit_status = ExitStatus.WOULD_DESTROY
+
+
+class HeaderBackupError(VolwardError):
+    """A header backup is damaged, is of another volume, or does not open what it should.
+
+    `volward header list` shows the backups of a volume and `volward header verify` tries them. Each change of a
+    header makes a new one, so an older one or a copy elsewhere may do. Nothing was written to the device.
+    """
+
+    code = "VW0507"
+    exit_status = ExitStatus.DAMAGED_HEADER
+
+
+class NoHeaderBackupError(VolwardError):
+    """There is no header backup of that volume or name.
+
+    Backups are files VOLUME.TIME.RANDOM.header in the directory of `[header_backup]`, by default
+    /var/lib/volward/header-backups. A copy from elsewhere is given by its path: `volward header restore VOLUME
+    --from FILE`.
+    """
+
+    code = "VW0508"
     exit_status = ExitStatus.NOT_FOUND
 
 

@@ -17,15 +17,20 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from volward import durable
 from volward.errors import JournalError, NoSpaceError
-from volward.model import AnnouncedKeyslot, DeviceClass, Identity, Unfinished
+from volward.model import AnnouncedKeyslot, DeviceClass, Identity, ProviderKind, Reencryption, Rotation, Unfinished
 
 DIRECTORY = Path("/var/lib/volward/journal")
 PROVISION = "provision"
 ENROL = "enrol"  # further keys of a provisioned volume, by `volward apply`
+ROTATE = "rotate"  # a new key in place of one that is enrolled, by `volward rotate`
+REENCRYPT = "reencrypt"  # a new volume key, by `volward rotate --volume-key`
 RECOVERY = "recovery"  # one more recovery key, by `volward recovery enrol`
+HEADER_RESTORE = "header_restore"  # a header backup over the present header
+HEADER_REPAIR = "header_repair"  # one copy of the header from the other
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Record:
     step_begun: str | None  # the last one, begun and not known to be done
     outcome: str | None  # None while unfinished
     announced: tuple[AnnouncedKeyslot, ...] = ()  # by steps that are not known to be done
+    ever_announced: tuple[AnnouncedKeyslot, ...] = ()  # by any of its steps
 
     def as_unfinished(self) -> Unfinished:
         """Return a provisioning's record in the form that plan reads. Raises JournalError if it is not one."""
@@ -56,6 +62,38 @@ class Record:
                 steps_done=frozenset(self.steps_done),
                 step_begun=self.step_begun,
                 steps_begun=frozenset(self.steps_begun),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise _unreadable(self.operation, f"it lacks {error}") from error
+
+    def as_rotation(self) -> Rotation:
+        """Return what a rotation is about. Raises JournalError if the record is not one."""
+        try:
+            said = dict(self.facts["rotation"])  # type: ignore[call-overload]
+            return Rotation(
+                provider=ProviderKind(said["provider"]) if said["provider"] else None,
+                old=tuple(map(int, said["old"])),
+                revoked=tuple(map(int, said["revoked"])),
+                at_once=bool(said["at_once"]),
+                begun_at=int(said["begun_at"]),
+                revoked_marks=tuple(map(str, said["revoked_marks"])),
+                successor_name=str(said["successor_name"]),
+                successor_version=int(said["successor_version"]),
+                successor_details=MappingProxyType({str(k): str(v) for k, v in said["successor_details"].items()}),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _unreadable(self.operation, f"it lacks {error}") from error
+
+    def as_reencryption(self) -> Reencryption:
+        """Return what a change of the volume key is about. Raises JournalError if the record is not one."""
+        try:
+            said = dict(self.facts["reencryption"])  # type: ignore[call-overload]
+            return Reencryption(
+                old_digest=str(said["old_digest"]),
+                online=bool(said["online"]),
+                left=tuple(map(int, said["left"])),
+                carried=tuple(map(int, said["carried"])),
+                enrol_tpm2=bool(said["enrol_tpm2"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise _unreadable(self.operation, f"it lacks {error}") from error
@@ -159,8 +197,12 @@ def unfinished(volume: str | None = None, *, directory: Path = DIRECTORY) -> tup
 
 
 def announced(volume: str, *, directory: Path = DIRECTORY) -> tuple[AnnouncedKeyslot, ...]:
-    """Return the keyslots that the volume's unfinished operations were about to fill. Raises JournalError."""
-    return tuple(one for record in unfinished(volume, directory=directory) for one in record.announced)
+    """Return the keyslots that the volume's unfinished enrolments were about to fill. Raises JournalError.
+
+    A rotation's are its own to finish: their key may be in its store already.
+    """
+    records = unfinished(volume, directory=directory)
+    return tuple(one for record in records if record.verb != ROTATE for one in record.announced)
 
 
 def unfinished_provisioning(volume: str, *, directory: Path = DIRECTORY) -> Unfinished | None:
@@ -176,6 +218,29 @@ def provisioning_facts(identity: Identity, luks_uuid: str, file_system_uuid: str
         "luks_uuid": luks_uuid,
         "file_system_uuid": file_system_uuid,
     }
+
+
+def rotation_facts(rotation: Rotation, luks_uuid: str) -> dict[str, object]:
+    """Return the facts that a rotation journals before its first step."""
+    plain = {f.name: getattr(rotation, f.name) for f in dataclasses.fields(rotation)}
+    return {"luks_uuid": luks_uuid, "rotation": plain | {"successor_details": dict(rotation.successor_details)}}
+
+
+def reencryption_facts(reencryption: Reencryption, luks_uuid: str) -> dict[str, object]:
+    """Return the facts that a change of the volume key journals before its first step."""
+    return {"luks_uuid": luks_uuid, "reencryption": dataclasses.asdict(reencryption)}
+
+
+def unfinished_reencryption(volume: str, *, directory: Path = DIRECTORY) -> Record | None:
+    """Return the volume's change of its volume key that did not end. Raises JournalError."""
+    records = [r for r in unfinished(volume, directory=directory) if r.verb == REENCRYPT]
+    return records[-1] if records else None
+
+
+def unfinished_rotation(volume: str, *, directory: Path = DIRECTORY) -> Record | None:
+    """Return the volume's rotation that did not end. Raises JournalError."""
+    records = [r for r in unfinished(volume, directory=directory) if r.verb == ROTATE]
+    return records[-1] if records else None
 
 
 def read(path: Path) -> Record:
@@ -205,6 +270,7 @@ def read(path: Path) -> Record:
         step_begun=str(last["step"]) if last.get("kind") == "step" else None,
         outcome=str(last["outcome"]) if last.get("kind") == "end" else None,
         announced=_announced(steps, path),
+        ever_announced=_announced([r for r in steps if r["kind"] == "keyslot"], path),
     )
 
 

@@ -27,7 +27,7 @@ def read(volume: str, *, directory: Path = DIRECTORY) -> Pin | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise JournalError(
             f"The pinned identity of {volume} cannot be read ({path}): {error}.",
-            resolution=f"Look at the disk by hand, then run `volward repin {volume}`.",
+            resolution=f"Compare the disk's serial number. Then move {path} away and run `volward repin {volume}`.",
         ) from error
 
 

@@ -1,35 +1,96 @@
 """verify: compares a fresh observation with what was planned. Pure; "the tool said OK" is not evidence."""
 
+from volward.keys import header_token
 from volward.model import (
     Discrepancy,
+    Goal,
+    Header,
     MappingState,
     MountPointState,
     MountUnitState,
     Observation,
+    Rotation,
     StoreKind,
     VolumeSpec,
 )
 
 
-def verify(spec: VolumeSpec, seen: Observation, *, provisioned: bool) -> tuple[Discrepancy, ...]:
-    """Return where the host differs from an open, mounted volume.
-
-    With ``provisioned`` everything that the configuration asks for is compared; without it only what
-    `volward open` promises: mapping and mount.
-    """
-    found = [*_mapping(spec, seen), *_mount(spec, seen)]
-    if provisioned and spec.store is not StoreKind.SCRATCH:
-        found += _header(spec, seen)
-    if provisioned:
+def verify(spec: VolumeSpec, seen: Observation, goal: Goal) -> tuple[Discrepancy, ...]:
+    """Return where the host differs from what a plan for ``goal`` promises."""
+    found = _mapping(spec, seen)
+    if goal is Goal.MAP:
+        return tuple(found)
+    found += [*_file_system(spec, seen), *_mount(spec, seen)]
+    if goal is Goal.PROVISION:
+        found += _header(spec, seen) if spec.store is not StoreKind.SCRATCH else []
         found += _store(spec, seen)
     return tuple(found)
+
+
+def verify_rotation(volume: str, before: Header, after: Header, rotation: Rotation) -> tuple[Discrepancy, ...]:
+    """Return where the header is not as a rotation should have left it.
+
+    Every keyslot that stays has the tokens that it had, what had to go is gone with its tokens, and no keyslot is
+    without a token that had one, nor the other way round.
+    """
+    numbers = {keyslot.number for keyslot in after.keyslots}
+    gone = set(rotation.revoked) | (set(rotation.old) if rotation.at_once else set())
+    found = []
+    for keyslot in before.keyslots:
+        number = keyslot.number
+        told, tells = _names(before, number), _names(after, number)
+        if number in gone:
+            if number in numbers:
+                found.append(Discrepancy(volume, f"keyslot {number}", "removed", "there"))
+        elif told and number not in numbers:  # one without a token may be the rotation's own, from before it was cut
+            found.append(Discrepancy(volume, f"keyslot {number}", f"there ({', '.join(told)})", "gone"))
+        elif told and told != tells:
+            found.append(Discrepancy(volume, f"keyslot {number}", ", ".join(told), ", ".join(tells) or "no token"))
+    had_none = {keyslot.number for keyslot in before.keyslots if not _names(before, keyslot.number)}
+    found += [
+        Discrepancy(volume, f"keyslot {number}", "a token that describes it", "none")
+        for number in sorted(numbers - had_none)
+        if not _names(after, number)
+    ]
+    found += [
+        Discrepancy(volume, f"token {token.number}", "keyslots that are there", "none")
+        for token in after.tokens
+        if token.type in (header_token.TYPE, header_token.PARKED) and not set(token.keyslots) & numbers
+    ]
+    return (*found, *_succeeded(volume, after, numbers, rotation))
+
+
+def _succeeded(volume: str, after: Header, numbers: set[int], rotation: Rotation) -> list[Discrepancy]:
+    kind = rotation.provider
+    if kind is None:
+        return []
+    retired = {
+        number
+        for _, content in header_token.all_of(after)
+        if content.retired is not None
+        for number in content.keyslots
+    }
+    left = [] if rotation.at_once else sorted(set(rotation.old) & numbers - retired)
+    found = [Discrepancy(volume, f"keyslot {number}", "retired", "current") for number in left]
+    present = {slot for token in after.tokens if token.opened_by == kind for slot in token.keyslots} & numbers
+    if not present - retired - set(rotation.old):
+        found.append(Discrepancy(volume, "keyslot", f"a new one for {kind}", "none"))
+    return found
+
+
+def _names(header: Header, number: int) -> list[str]:
+    return sorted(token.opened_by or token.type for token in header.tokens if number in token.keyslots)
 
 
 def _mapping(spec: VolumeSpec, seen: Observation) -> list[Discrepancy]:
     if seen.mapping.state is not MappingState.ACTIVE:
         detail = f" ({seen.mapping.detail})" if seen.mapping.detail else ""
         return [Discrepancy(spec.name, "mapping", "active", f"{seen.mapping.state}{detail}")]
-    if seen.mapping_file_system != spec.file_system:
+    return []
+
+
+def _file_system(spec: VolumeSpec, seen: Observation) -> list[Discrepancy]:
+    if seen.mapping.state is MappingState.ACTIVE and seen.mapping_file_system != spec.file_system:
         found = seen.mapping_file_system or "nothing"
         return [Discrepancy(spec.name, "file system", str(spec.file_system), found)]
     return []
@@ -57,7 +118,7 @@ def _header(spec: VolumeSpec, seen: Observation) -> list[Discrepancy]:
         found.append(Discrepancy(spec.name, "LUKS UUID", pinned, header.uuid))
     if header.label != spec.name:
         found.append(Discrepancy(spec.name, "header label", spec.name, header.label or "none"))
-    enrolled = {"tpm2" if t.type == "systemd-tpm2" else t.provider for t in header.tokens if t.keyslots}
+    enrolled = {token.opened_by for token in header.tokens if token.keyslots}
     missing = [provider for provider in spec.providers if provider not in enrolled]
     found += [Discrepancy(spec.name, "keyslot", f"one for {provider}", "none") for provider in missing]
     return found

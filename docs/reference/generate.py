@@ -1,4 +1,4 @@
-"""Writes errors.md and configuration.md from the code itself; `--check` only compares (a unit test does).
+"""Writes commands.md, errors.md and configuration.md from the code itself; `--check` only compares (a unit test does).
 
 python docs/reference/generate.py
 """
@@ -9,8 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
+
 from volward import config
-from volward.errors import ExitStatus, every_error
+from volward.cli import main as cli
+from volward.errors import every_error
+from volward.exit_status import ExitStatus
 
 HERE = Path(__file__).parent
 
@@ -31,6 +35,43 @@ _STATUS_MEANINGS = {
     ExitStatus.CONFIGURATION: "the configuration has problems",
     ExitStatus.INTERRUPTED: "interrupted; run it again to go on",
 }
+
+
+def commands() -> str:
+    """Return the reference of the command line."""
+    lines = [
+        "# Commands",
+        "",
+        "`volward [--config DIR] COMMAND`, as root. `--config` names the directory of volward.toml and volward.d/",
+        "(default: /etc/volward). What a command ends with is in [errors.md](errors.md). Running any command again is",
+        "safe. All have `--help`.",
+    ]
+    root = click.Context(cli.volward, info_name="volward")
+    for title, section in cli.COMMANDS.items():
+        lines += ["", f"## {title}"]
+        for name in section:
+            lines += _command(cli.volward, name, root)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _command(group: click.Group, name: str, parent: click.Context) -> Iterator[str]:
+    command = group.get_command(parent, name)
+    if command is None:
+        raise KeyError(name)
+    context = click.Context(command, parent, name)
+    usage = " ".join((context.command_path, *command.collect_usage_pieces(context)))
+    yield from ("", f"### `{usage}`", "")
+    # Without the mark that keeps click from filling a paragraph.
+    yield inspect.cleandoc(command.help or "").replace("\b\n", "")
+    if isinstance(command, click.Group):
+        for inner in command.list_commands(context):
+            yield from _command(command, inner, context)
+        return
+    records = [record for option in command.get_params(context) if (record := option.get_help_record(context))]
+    rows = [(words.replace("|", r"\|"), text) for words, text in records if text and "--help" not in words]
+    if rows:
+        yield from ("", "| Option | What it does |", "|---|---|")
+        yield from (f"| `{words}` | {' '.join(text.split())} |" for words, text in rows)
 
 
 def errors() -> str:
@@ -73,9 +114,16 @@ def configuration() -> str:
         ("credential", "CredentialConfig"),
         ("tpm2", "Tpm2Config"),
         ("recovery", "RecoveryConfig"),
+        ("vault", "VaultKeyConfig"),
+        ("rotation", "RotationConfig"),
     ):
         lines += ["", f"## `[volumes.NAME.{title}]` *", "", definitions[name].get("description", ""), ""]
         lines += ["| Key | Default | What it is |", "|---|---|---|", *_rows(definitions[name], set())]
+    for title, name in (("vault", "VaultConfig"), ("vault.login", "VaultLoginConfig")):
+        lines += ["", f"## `[{title}]`", "", definitions[name].get("description", ""), ""]
+        lines += ["| Key | Default | What it is |", "|---|---|---|", *_rows(definitions[name], set())]
+    lines += ["", "## `[header_backup]`", "", definitions["HeaderBackupConfig"].get("description", ""), ""]
+    lines += ["| Key | Default | What it is |", "|---|---|---|", *_rows(definitions["HeaderBackupConfig"], set())]
     for name in sorted(definition for definition in definitions if definition.endswith("Store")):
         kind = definitions[name]["properties"]["kind"].get("const", name)
         lines += ["", f'## `store = {{ kind = "{kind}", … }}`', "", definitions[name].get("description", ""), ""]
@@ -85,7 +133,7 @@ def configuration() -> str:
 
 def _rows(definition: Mapping[str, Any], marked: set[str]) -> Iterator[str]:
     for key, entry in definition["properties"].items():
-        if key == "kind" or isinstance(entry.get("default"), dict) or "$ref" in entry:
+        if key == "kind" or isinstance(entry.get("default"), dict) or (set(entry) <= {"$ref", "examples"}):
             continue  # the tables have sections of their own
         default = entry.get("default")
         default = f'"{default:04o}"' if key == "mode" and isinstance(default, int) else default
@@ -95,13 +143,17 @@ def _rows(definition: Mapping[str, Any], marked: set[str]) -> Iterator[str]:
 
 
 def _shown(default: object) -> str:
-    if default is None or isinstance(default, dict):
+    if default in (None, "") or isinstance(default, dict):
         return ""
     return f"`{str(default).lower()}`" if isinstance(default, bool) else f"`{default}`"
 
 
 def main() -> int:
-    wanted = {HERE / "errors.md": errors(), HERE / "configuration.md": configuration()}
+    wanted = {
+        HERE / "commands.md": commands(),
+        HERE / "errors.md": errors(),
+        HERE / "configuration.md": configuration(),
+    }
     if "--check" in sys.argv:
         stale = [path.name for path, text in wanted.items() if not path.exists() or path.read_text() != text]
         print(f"stale: {', '.join(stale)}" if stale else "the reference is current")

@@ -107,18 +107,18 @@ class Cut:
 
     @property
     def in_every_run(self) -> bool:
-        """Every step once a run for each kind of power, its points shared out between them; `--full` has them all.
+        """Every step once a run, by SIGKILL and by power in turn; `--full` has them all.
 
         Of a volume in a file, the step that is its own. Inside a step, SIGKILL: power would lose no more than that.
         """
         if self.point not in POINTS:
             return self.power is Power.KILL
-        if self.step == "begin" and self.kind is Kind.BLOCK:
-            return True
+        if self.step == "begin":
+            return self.kind is Kind.BLOCK
         if self.kind is Kind.FILE and self.step not in OF_FILES:
             return False
-        shift = list(Power).index(self.power) + 2 * list(Kind).index(self.kind)
-        return POINTS[(STEPS[self.kind].index(self.step) + shift) % len(POINTS)] == self.point
+        at, powers = STEPS[self.kind].index(self.step), list(Power)
+        return self.power is powers[at % len(powers)] and self.point == POINTS[at % len(POINTS)]
 
     @property
     def is_random(self) -> bool:

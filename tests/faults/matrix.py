@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from tests.faults.cuts import CUTS, STEPS, Cut, Kind, Power
 from tests.faults.random_cuts import ROUNDS
@@ -60,13 +60,12 @@ class Counts:
         """Whether any cut was at a random moment."""
         return any(cut.is_random for cut in self._begun)
 
-    def summary(self) -> str:
-        """One line for the end of a run; "" when nothing was cut."""
-        if not self._begun:
-            return ""
-        told = f", {self._told.total()} told what to do" if self._told else ""
-        parts = ", ".join(f"{_sum(self._recovered, power=p)} {NAMES[p]}" for p in Power)
-        return f"cuts: {self._recovered.total()} of {self._begun.total()} recovered ({parts}){told}"
+    def summary(self) -> Iterator[str]:
+        """The lines for the end of a run; none when nothing was cut."""
+        if self._begun:
+            told = f", {self._told.total()} told what to do" if self._told else ""
+            parts = ", ".join(f"{_sum(self._recovered, power=p)} {NAMES[p]}" for p in Power)
+            yield f"cuts: {self._recovered.total()} of {self._begun.total()} recovered ({parts}){told}"
 
     def page(self) -> str:
         """The page of a long run."""

@@ -14,9 +14,16 @@ SCRIPT = Path(__file__).parent / "guest" / "signalled.py"
 
 
 @pytest.mark.lab
-@pytest.mark.parametrize("signal", ["SIGINT", pytest.param("SIGTERM", marks=pytest.mark.full)])
-def test_a_signal_in_any_step_lets_the_step_finish(host: Host, signal: str) -> None:
-    steps = dict(enumerate(STEPS[Kind.FILE]))
+@pytest.mark.parametrize(
+    ("signal", "every"),  # so many steps apart
+    [
+        ("SIGINT", 4),
+        pytest.param("SIGINT", 1, marks=pytest.mark.full),
+        pytest.param("SIGTERM", 1, marks=pytest.mark.full),
+    ],
+)
+def test_a_signal_in_any_step_lets_the_step_finish(host: Host, signal: str, every: int) -> None:
+    steps = dict(enumerate(STEPS[Kind.FILE][::-every][::-1]))  # the last one is among them
     volumes = [f"s{number}" for number in steps]
     host.put("/etc/volward/volward.toml", "".join(map(_configuration, volumes)))
     runs = [{"volume": f"s{number}", "step": step, "signal": signal} for number, step in steps.items()]

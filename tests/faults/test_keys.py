@@ -52,6 +52,7 @@ def test_costs_in_the_header_fit_the_keys(host: Host) -> None:
     assert 63 * 1024 <= slots["1"]["kdf"]["memory"] <= 64 * 1024
 
 
+@pytest.mark.full
 @pytest.mark.lab
 def test_a_cut_recovery_enrolment_is_taken_up_aborted_and_never_touches_the_owners_keyslots(host: Host) -> None:
     """FAULTS 22 and 23."""

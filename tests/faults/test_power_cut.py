@@ -39,6 +39,7 @@ def test_a_power_cut_at_a_random_moment(cuts: Cuts, cut: Cut, record_property: C
 
 
 @pytest.mark.lab
+@pytest.mark.full
 def test_the_same_root_disk_boots_after_the_cut_and_the_next_apply_finishes(host: Host) -> None:
     """No restore, which would bring an older root disk back: a real boot, with what it starts."""
     batch = Batch(host, COLD, cold=True)

@@ -115,6 +115,7 @@ main()
 """
 
 
+@pytest.mark.full
 def test_a_wipe_that_was_cut_needs_the_typed_identity_again(host: Host) -> None:
     disk = host.disk("OVER-1", SIZE)
     host.sh(CONTENTS[2].prepare, disk.path_in_guest)

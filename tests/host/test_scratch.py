@@ -12,6 +12,7 @@ BOOT_SECONDS = 900  # of a busy machine
 FILE = "/srv/volward/tmp/session"
 
 
+@pytest.mark.full
 @pytest.mark.lab
 def test_scratch_files_and_swap(host: Host) -> None:
     files = host.disk("SCRATCH-1", 96 * MIB)

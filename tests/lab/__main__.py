@@ -1,4 +1,4 @@
-"""The lab from the command line: python3 -m tests.lab tools | build | shell | run | status | figures | clean."""
+"""The lab by hand: python3 -m tests.lab tools | build | vault | shell | run | status | figures | clean."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.lab import availability, cache, figures, image, install_tools, layer,
 from tests.lab.errors import LabError, LabUnavailableError
 from tests.lab.host import MIB, Host
 from tests.lab.progress import say
+from tests.lab.vault import binary
 
 WELCOME = """\
 A fresh Debian host with volward in it. Two blank disks are plugged in:
@@ -39,6 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     commands.add_parser("tools", help="install what the lab needs on this machine").set_defaults(action=_tools)
     commands.add_parser("build", help="build whatever is missing").set_defaults(action=_build)
+    commands.add_parser("vault", help="build the Vault server of the tests, if it is missing").set_defaults(
+        action=_vault
+    )
     commands.add_parser("shell", help="a shell in a fresh host with two blank disks").set_defaults(action=_shell)
     run = commands.add_parser("run", help="run one command in a fresh host with two blank disks")
     run.add_argument("command", nargs="+", metavar="-- COMMAND")
@@ -60,10 +64,16 @@ def _build(_: argparse.Namespace) -> int:
     if layer.is_current():
         say("The lab is built, for this very checkout.")
         return 0
-    say("Building the lab: a virtual Debian host. The first time takes about three minutes.")
+    say("Building the lab: a virtual Debian host. The first time takes three minutes.")
     started = time.monotonic()
     layer.ensure()
     say(f"The lab is ready ({time.monotonic() - started:.0f} s). A fresh host now starts in about a second.")
+    return 0
+
+
+def _vault(_: argparse.Namespace) -> int:
+    install_tools.install(install_tools.missing_for_vault())
+    say(f"Vault server: {binary.ensure()}.")
     return 0
 
 
@@ -107,6 +117,10 @@ def _status(_: argparse.Namespace) -> int:
         say("The image is built" + (", and volward in it is this checkout's." if layer.is_current() else "."))
     except LabUnavailableError as reason:
         say(str(reason))
+    try:
+        say(f"Vault server: {binary.find()}.")
+    except LabUnavailableError as reason:
+        say(str(reason))
     for kind in sorted(cache.root().glob("*")):
         entries = list(kind.iterdir()) if kind.is_dir() else []
         used = sum(file.stat().st_blocks * 512 for file in kind.rglob("*") if file.is_file())
@@ -129,7 +143,7 @@ def _clean(arguments: argparse.Namespace) -> int:
         shutil.rmtree(cache.root(), ignore_errors=True)
         say(f"Removed {cache.root()}")
         return 0
-    for kind in ("agent", "booted", "image", "wheels", "debian"):
+    for kind in ("agent", "booted", "image", "wheels", "debian", binary.KIND):
         gone += cache.prune(kind, keep=1)
     say(f"Removed {len(gone)} directories.")
     return 0

@@ -1,8 +1,8 @@
-"""Install what the lab needs on this machine: `python3 -m tests.lab tools`, as root.
+"""Install what the lab needs on this machine: `python3 -m tests.lab tools`, as root; and `vault`: Go for its server.
 
-Debian 12 and 13. Says what it installs, and does nothing when all is there. On Debian 12 QEMU comes from
-bookworm-backports (older emulators are several times slower at AES); if apt does not know that suite, a
-source for it is written that uses the same server and keyring as the machine's own sources.
+Debian 12 and 13. Says what it installs, and does nothing when all is there. On Debian 12 QEMU and Go come from
+bookworm-backports (older emulators are several times slower at AES, an older Go cannot fetch a newer one); if apt
+does not know that suite, a source for it is written that uses the same server and keyring as the machine's own.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tests.lab import availability
 from tests.lab.errors import LabError
 from tests.lab.process import run
 from tests.lab.progress import say, step
+from tests.lab.vault import binary, go
 
 # A command that shows that a package is there, and the package.
 TOOLS = {
@@ -36,6 +37,9 @@ TOOLS = {
     "make": "make",
 }
 QEMU = ("qemu-system-x86", "qemu-utils")
+# Too old for the Vault server in either release, but recent enough to fetch the Go that it wants.
+GO = "golang-go"
+FROM_BACKPORTS = (*QEMU, GO)
 # Modules of Debian's own Python that are packages of their own.
 PYTHON_MODULES = {"pip": "python3-pip", "ensurepip": "python3-venv"}
 BACKPORTS_LIST = Path("/etc/apt/sources.list.d/volward-lab-backports.sources")
@@ -61,6 +65,11 @@ def missing_packages() -> list[str]:
     if not Path("/usr/share/keyrings/debian-archive-keyring.gpg").exists():
         wanted.append("debian-archive-keyring")
     return list(dict.fromkeys(wanted))
+
+
+def missing_for_vault() -> list[str]:
+    """The packages to install for building the Vault server of the tests."""
+    return [] if binary.installed() is not None or go.is_usable() else [GO]
 
 
 def codename() -> str:
@@ -106,9 +115,8 @@ def _ensure_backports(release: str) -> None:
     say(f"  wrote {BACKPORTS_LIST} ({suite} from the server of the machine's own sources)")
 
 
-def install() -> None:
+def install(missing: list[str]) -> None:
     """Install what is missing; raises LabError where that cannot be done."""
-    missing = missing_packages()
     if not missing:
         return
     release = codename()
@@ -117,7 +125,7 @@ def install() -> None:
     if os.geteuid() != 0:
         raise LabError(f"installing {', '.join(missing)} needs root")
     say(f"The lab needs these Debian packages: {' '.join(missing)}")
-    from_backports = [package for package in missing if package in QEMU and release == "bookworm"]
+    from_backports = [package for package in missing if package in FROM_BACKPORTS and release == "bookworm"]
     if from_backports:
         _ensure_backports(release)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
@@ -134,7 +142,7 @@ def install() -> None:
 
 def main() -> int:
     try:
-        install()
+        install(missing_packages())
         availability.check()
     except LabError as error:
         say(f"install_tools: {error}")

@@ -58,7 +58,7 @@ sync
 INSTALL = """
 set -eu
 /opt/volward/bin/pip install --quiet --disable-pip-version-check --no-index \\
-    --find-links /opt/lab/wheels --find-links /opt/lab/volward volward
+    --find-links /opt/lab/wheels --find-links /opt/lab/volward 'volward[vault]'
 ln -sf /opt/volward/bin/volward /usr/local/bin/volward
 volward --help >/dev/null || true
 """

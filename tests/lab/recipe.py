@@ -21,15 +21,16 @@ PACKAGES = {
     "containers": "docker.io docker-cli busybox-static",
 }
 
-# What the agent needs comes from pyproject.toml; this is what the lab adds to its environment.
-AGENT_EXTRAS = ("coverage",)
+# What the agent needs comes from pyproject.toml, with these of its extras; the tools are what the lab adds.
+AGENT_EXTRAS = ("vault",)
+AGENT_TOOLS = ("coverage",)
 QDRANT_ENGINE = ("qdrant-edge-py",)
 # Debian's python3-systemd is the same thing, and there is no binary wheel of this one.
 FROM_DEBIAN = ("systemd-python",)
 
 ROOT_SIZE = "6G"
 MEMORY_MIB = 2048
-CPUS = 2
+CPUS = 1  # two hosts at once share the two processors, and one is emulated with less work than two
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,15 @@ def guest() -> Guest:
 
 
 def agent_requirements() -> tuple[str, ...]:
-    """The run-time dependencies that pyproject.toml declares (none while there is no such file), and ours."""
+    """What pyproject.toml declares for running, extras included (none while there is no such file), and ours."""
     project = CHECKOUT / "pyproject.toml"
     declared: list[str] = []
     if project.exists():
         table = tomllib.loads(project.read_text()).get("project", {})
-        declared = list(table.get("dependencies", ()))
+        extras = table.get("optional-dependencies", {})
+        declared = [*table.get("dependencies", ()), *(line for name in AGENT_EXTRAS for line in extras.get(name, ()))]
     wanted = [line for line in declared if _name(line) not in FROM_DEBIAN]
-    return tuple(sorted({*wanted, *AGENT_EXTRAS}))
+    return tuple(sorted({*wanted, *AGENT_TOOLS}))
 
 
 def _name(requirement: str) -> str:

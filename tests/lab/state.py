@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.lab.host import Host
 
 SERIAL = "lab-state"
-SIZE_BYTES = 256 * 1024 * 1024
+SIZE_BYTES = 1024 * 1024 * 1024  # sparse; header backups take 16 MiB a volume
 MOUNT_POINT = "/run/lab-state"
 # The host key of systemd-creds is not among them: it is the same in each restored host.
 DIRECTORIES = (

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from volward.errors import ExitStatus, ToolFailedError, ToolTimeoutError, VolwardError, every_error
+from volward.errors import ToolFailedError, ToolTimeoutError, VolwardError, every_error
+from volward.exit_status import ExitStatus
 
 ERRORS = every_error()
 

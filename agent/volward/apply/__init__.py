@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from volward import audit
-from volward.apply import device, keys, orphan, volume
+from volward.apply import device, keys, orphan, reenrolment, rotation, volume
 from volward.apply.work import RecoveryDelivery, Work
 from volward.errors import VolwardError
 from volward.model import Action, Step
@@ -37,6 +37,16 @@ _STEPS: Mapping[Step, Callable[[Action, Work], None]] = MappingProxyType(
         Step.MOUNT: volume.mount_volume,
         Step.SWAP_ON: volume.swap_on,
         Step.PREPARE_STORE: volume.prepare_store,
+        Step.REVOKE_KEYSLOT: rotation.revoke_keyslot,
+        Step.CREATE_SUCCESSOR: rotation.create_successor,
+        Step.ENROL_SUCCESSOR: rotation.enrol_successor,
+        Step.DESCRIBE_SUCCESSOR: rotation.describe_successor,
+        Step.PARK_TOKEN: reenrolment.park_token,
+        Step.REENROL_TPM2: reenrolment.reenrol_tpm2,
+        Step.RETIRE_KEYSLOT: rotation.retire_keyslot,
+        Step.REINSTATE_KEYSLOT: rotation.reinstate_keyslot,
+        Step.DROP_SUCCESSOR: rotation.drop_successor,
+        Step.UNPARK_TOKEN: reenrolment.unpark_token,
     }
 )
 

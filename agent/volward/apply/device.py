@@ -49,7 +49,7 @@ def wipe_device(action: Action, work: Work) -> None:
         )
     probe = blank.probe(found.node, found.identity.size_bytes)
     if probe.content is not Presence.ABSENT:
-        what = ", ".join(f"{f.what} at byte {f.offset_bytes}" for f in probe.findings)
+        what = ", ".join(map(str, probe.findings))
         raise VerificationError(
             f"{found.node} was wiped, yet this is found on it: {what}.",
             resolution="It was not formatted. Look at `dmesg` and at who else uses it, then run the same command "
@@ -144,7 +144,7 @@ def _refuse_unless_blank(found: Device, *, but_our_format: bool = False) -> None
     probe = blank.probe(found.node, found.identity.size_bytes)
     strangers = [f for f in probe.findings if not (but_our_format and f.left_by_luks_format)]
     if probe.content is Presence.UNKNOWN or strangers:
-        what = ", ".join(f"{f.what} at byte {f.offset_bytes}" for f in probe.findings) or "unreadable"
+        what = ", ".join(map(str, probe.findings)) or "unreadable"
         raise NotBlankError(
             f"{found.node} is not blank any more: {what}.",
             resolution="It was left alone. Find out who wrote to it, then run the same command again.",

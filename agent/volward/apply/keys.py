@@ -5,6 +5,8 @@ a keyslot.
 """
 
 import secrets
+from collections.abc import Set
+from dataclasses import replace
 from pathlib import Path
 
 from volward import audit
@@ -12,10 +14,10 @@ from volward.apply.work import HeldKey, Work
 from volward.errors import BugError, DamagedHeaderError, KeyRejectedError
 from volward.host import block, cryptenroll, cryptsetup, header
 from volward.host.cryptsetup import Argon2id, Pbkdf2
-from volward.keys import chain, header_token, recovery
+from volward.keys import chain, header_token, recovery, recovery_pair
 from volward.keys.chain import Failure, Patience
 from volward.keys.header_token import HeaderToken
-from volward.keys.source import KEY_BYTES, KeySource, TokenOpener
+from volward.keys.source import KEY_BYTES, KeyPurpose, KeySource, TokenOpener
 from volward.model import Action, AnnouncedKeyslot, Device, Header, Presence, ProviderKind, Token, VolumeSpec
 from volward.secret import SecretBytes
 
@@ -25,7 +27,7 @@ _ODD_AMOUNTS = 512  # costs at most 1 MiB of the 64 or more
 
 def create_key(action: Action, work: Work) -> None:
     """Create the volume's key in its store, or adopt the one that an earlier run created; keep it in hand."""
-    _created(work.providers.source(_provider(action), work.spec), work)
+    _created(_store_of(action, work, "provisioning"), work)
 
 
 def _created(source: KeySource, work: Work) -> HeldKey:
@@ -35,24 +37,31 @@ def _created(source: KeySource, work: Work) -> HeldKey:
     return work.take(ref, source.read(ref, deadline_seconds=work.deadline_seconds))
 
 
+def _store_of(action: Action, work: Work, reason: str) -> KeySource:
+    """Return the provider of an action that creates a key, with what the key is for."""
+    device = work.identity.typed_confirmation
+    purpose = KeyPurpose(volume=work.spec.name, luks_uuid=work.luks_uuid, device=device, reason=reason)
+    return work.providers.source(provider_of(action), work.spec, purpose=purpose)
+
+
 def write_token(action: Action, work: Work) -> None:
     """Write into the header which key opens it. The key is shown to open its keyslot first."""
-    kind = _provider(action)
+    kind = provider_of(action)
     node = resolved(work).node
     present = read_header(node)
     held = _key_of(kind, work)
-    keyslot = _keyslot_of(node, present, held.key)
+    keyslot = keyslot_of(node, present, held.key)
     if keyslot is None:
         raise KeyRejectedError(
             f"The key of {kind} opens no keyslot of {work.spec.name}.",
             resolution=f"Nothing was changed. `volward status {work.spec.name}` lists the keyslots.",
         )
-    _describe(node, work, held, keyslot)
+    describe(node, work, held, keyslot)
 
 
 def enrol_key(action: Action, work: Work) -> None:
     """Enrol the key of one more provider; a keyslot that its key opens already is used as it is."""
-    source = work.providers.source(_provider(action), work.spec)
+    source = _store_of(action, work, "enrolment")
     _enrol(work, _created(source, work), interactive=source.interactive)
 
 
@@ -62,7 +71,7 @@ def enrol_tpm2(action: Action, work: Work) -> None:
     node = resolved(work).node
     opener = work.providers.opener(work.spec)
     existing, _ = existing_key(node, work)
-    work.announce(AnnouncedKeyslot(_free_keyslot(read_header(node), work), *cryptenroll.KEYSLOT_COST))
+    work.announce(AnnouncedKeyslot(free_keyslot(read_header(node), work), *cryptenroll.KEYSLOT_COST))
     work.remarks += opener.enrol(node, existing.key)
     tokens = [token for token in read_header(node).tokens if token.type == opener.token_type]
     if not any(opener.test(node, token) for token in tokens):
@@ -82,11 +91,12 @@ def enrol_recovery(action: Action, work: Work) -> None:
         raise BugError("A recovery key was planned that nobody could see.", resolution="Please report it.")
     node = resolved(work).node
     existing_key(node, work)
-    _free_keyslot(read_header(node), work)
+    free_keyslot(read_header(node), work)
     with recovery.generate() as key:
         work.recovery.hand_over(work.spec.name, key)
         ref = work.providers.source(ProviderKind.RECOVERY, work.spec).first_ref(work.spec.name)
-        _enrol(work, HeldKey(ref, key), interactive=True)
+        # The pair lets header backups be sealed to this key later, when it is on paper.
+        _enrol(work, HeldKey(replace(ref, details=recovery_pair.make(key)), key), interactive=True)
 
 
 def open_through_chain(device: Device, work: Work) -> None:
@@ -111,21 +121,22 @@ def open_through_chain(device: Device, work: Work) -> None:
     work.degraded = tuple(str(failure) for failure in outcome.failures)
 
 
-def existing_key(node: Path, work: Work) -> tuple[HeldKey, int]:
-    """Return a key that opens the volume and its keyslot; it stays in hand and is wiped with the work.
+def existing_key(node: Path, work: Work, *, but: Set[int] = frozenset()) -> tuple[HeldKey, int]:
+    """Return a key that opens the volume by a keyslot that is not one of ``but``, and that keyslot.
 
-    Raises NoOpenerError with what each provider said.
+    It stays in hand and is wiped with the work. Raises NoOpenerError with what each provider said.
     """
-    present = read_header(node)
+    present = _without(read_header(node), but)
     for held in work.keys.values():
-        keyslot = _keyslot_of(node, present, held.key)
+        keyslot = keyslot_of(node, present, held.key)
         if keyslot is not None:
             return held, keyslot
     sources = [provider for provider in _chain(work) if not isinstance(provider, TokenOpener)]
     taken: list[SecretBytes] = []
 
     def take(key: SecretBytes, keyslot: int | None) -> None:
-        if not cryptsetup.test_key(node, key, keyslot=keyslot):
+        fits = cryptsetup.test_key(node, key, keyslot=keyslot)
+        if not fits or (but and keyslot is None and keyslot_of(node, present, key) is None):
             raise KeyRejectedError("The key opens no keyslot.", resolution="Try another provider.")
         with key.view() as view:
             taken.append(SecretBytes(view))
@@ -142,10 +153,19 @@ def existing_key(node: Path, work: Work) -> tuple[HeldKey, int]:
     if outcome.ref is None:
         raise BugError("A key without a name opened a volume.", resolution="Please report it.")
     held = work.take(outcome.ref, taken[0])
-    keyslot = _keyslot_of(node, present, held.key) if outcome.keyslot is None else outcome.keyslot
+    keyslot = keyslot_of(node, present, held.key) if outcome.keyslot is None else outcome.keyslot
     if keyslot is None:
         raise BugError("A key opened a volume and none of its keyslots.", resolution="Please report it.")
     return held, keyslot
+
+
+def _without(present: Header, but: Set[int]) -> Header:
+    """Return the header as if these keyslots and their tokens were not there."""
+    return replace(
+        present,
+        keyslots=tuple(keyslot for keyslot in present.keyslots if keyslot.number not in but),
+        tokens=tuple(token for token in present.tokens if not but & set(token.keyslots)),
+    )
 
 
 def _no_token(opener: TokenOpener, token: Token) -> None:
@@ -169,10 +189,10 @@ def _enrol(work: Work, held: HeldKey, *, interactive: bool) -> None:
     node, kind, key = resolved(work).node, held.ref.provider, held.key
     existing, existing_keyslot = existing_key_but(kind, node, work)
     present = read_header(node)
-    keyslot = _keyslot_of(node, present, key)
+    keyslot = keyslot_of(node, present, key)
     if keyslot is None:
-        keyslot = _free_keyslot(present, work)
-        kdf = _typed_kdf(work, keyslot) if interactive else Pbkdf2()
+        keyslot = free_keyslot(present, work)
+        kdf = typed_kdf(work, keyslot) if interactive else Pbkdf2()
         cryptsetup.add_key(
             node, existing=existing.key, existing_keyslot=existing_keyslot, new=key, keyslot=keyslot, kdf=kdf
         )
@@ -181,16 +201,16 @@ def _enrol(work: Work, held: HeldKey, *, interactive: bool) -> None:
                 f"A keyslot was added for {kind}, yet its key does not open it.",
                 resolution="The other keys still open the volume. Look at `dmesg`, then run the same command again.",
             )
-    _describe(node, work, held, keyslot)
+    describe(node, work, held, keyslot)
 
 
 def kdf_of(kind: ProviderKind, spec: VolumeSpec) -> Pbkdf2 | Argon2id:
     """Return the KDF of a new header's first keyslot: stretching is for what a person types, and for nothing else."""
     profile = spec.recovery
-    return Argon2id(profile.memory_kib, profile.iterations, profile.lanes) if _typed(kind) else Pbkdf2()
+    return Argon2id(profile.memory_kib, profile.iterations, profile.lanes) if typed(kind) else Pbkdf2()
 
 
-def _typed_kdf(work: Work, keyslot: int) -> Argon2id:
+def typed_kdf(work: Work, keyslot: int) -> Argon2id:
     """Return the cost for a key that a person types, made unmistakable and announced.
 
     A cut between keyslot and token would leave a keyslot that nobody has a key to. By its number and an odd
@@ -213,14 +233,15 @@ def existing_key_but(kind: ProviderKind, node: Path, work: Work) -> tuple[HeldKe
             work.keys[kind] = mine
 
 
-def _describe(node: Path, work: Work, held: HeldKey, keyslot: int) -> None:
+def describe(node: Path, work: Work, held: HeldKey, keyslot: int) -> None:
     kind, key = held.ref.provider, held.key
     token = HeaderToken(
         volume=work.spec.name,
         ref=held.ref,
         keyslots=(keyslot,),
-        fingerprint=header_token.fingerprint(key) if len(key) == KEY_BYTES and not _typed(kind) else "",
+        fingerprint=header_token.fingerprint(key) if len(key) == KEY_BYTES and not typed(kind) else "",
         confirmed=True if kind is ProviderKind.RECOVERY else None,
+        created=int(work.clock()),
     )
     cryptsetup.import_token(node, header_token.build(token), number=None)
     written = header_token.of_provider(read_header(node), kind)
@@ -231,7 +252,7 @@ def _describe(node: Path, work: Work, held: HeldKey, keyslot: int) -> None:
         )
 
 
-def _typed(kind: ProviderKind) -> bool:
+def typed(kind: ProviderKind) -> bool:
     """A person's passphrase has no fingerprint: it would be a way around Argon2id."""
     return kind in (ProviderKind.PROMPT, ProviderKind.RECOVERY)
 
@@ -246,7 +267,7 @@ def _key_of(kind: ProviderKind, work: Work) -> HeldKey:
     return work.take(ref, source.read(ref, deadline_seconds=work.deadline_seconds))
 
 
-def _keyslot_of(node: Path, present: Header, key: SecretBytes) -> int | None:
+def keyslot_of(node: Path, present: Header, key: SecretBytes) -> int | None:
     """Find the keyslot that a key opens: by key and not by number, since re-encryption renumbers them."""
     if not cryptsetup.test_key(node, key, keyslot=None):
         return None
@@ -254,7 +275,7 @@ def _keyslot_of(node: Path, present: Header, key: SecretBytes) -> int | None:
     return next((number for number in numbers if cryptsetup.test_key(node, key, keyslot=number)), None)
 
 
-def _free_keyslot(present: Header, work: Work) -> int:
+def free_keyslot(present: Header, work: Work) -> int:
     used = {keyslot.number for keyslot in present.keyslots}
     free = next((number for number in range(KEYSLOTS) if number not in used), None)
     if free is None:
@@ -276,12 +297,12 @@ def read_header(node: Path) -> Header:
     if found.header is None or found.presence is not Presence.PRESENT:
         raise DamagedHeaderError(
             f"The LUKS2 header of {node} cannot be read: {found.error or 'there is none'}",
-            resolution="Do not format. `cryptsetup repair` mends one damaged copy from the other.",
+            resolution="Do not format. `volward header restore VOLUME` brings it back from a backup.",
         )
     return found.header
 
 
-def _provider(action: Action) -> ProviderKind:
+def provider_of(action: Action) -> ProviderKind:
     if action.provider is None:
         raise BugError(f"The step {action.step} was planned without a provider.", resolution="Please report it.")
     return action.provider

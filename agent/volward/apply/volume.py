@@ -124,7 +124,9 @@ def prepare_store(action: Action, work: Work) -> None:
     root = _mount_point(work)
     there = mount.at(root, mount.table())
     if there is None or there.number != _mapped(work).number:
-        raise MountPointError(f"{root} is not the mounted volume.", resolution="Run `volward open` first.")
+        raise MountPointError(
+            f"{root} is not the mounted volume.", resolution=f"Run `volward open {work.spec.name}` first."
+        )
     for entry in work.spec.directories:
         _make_directory(root, entry)
 

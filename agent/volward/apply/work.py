@@ -1,6 +1,7 @@
 """What the actions of one operation share: the wish, the UUIDs to be used, and the keys in hand."""
 
 import os
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Protocol, Self
 from volward.errors import BugError
 from volward.keys.providers import Providers
 from volward.keys.source import KeyRef
-from volward.model import AnnouncedKeyslot, DeviceClass, Identity, Observation, ProviderKind, VolumeSpec
+from volward.model import AnnouncedKeyslot, DeviceClass, Identity, Observation, ProviderKind, Rotation, VolumeSpec
 from volward.secret import SecretBytes
 
 
@@ -49,6 +50,10 @@ class Work:
     announced: tuple[AnnouncedKeyslot, ...] = ()  # by enrolments that were cut short
     # Journals which keyslot is about to be filled; an operation without a journal has nothing to announce.
     announce: Callable[[AnnouncedKeyslot], None] = lambda _: None
+    rotation: Rotation | None = None  # what this operation rotates
+    resumes_rotation: bool = False  # it began in an earlier run, which may have created the key
+    successor: HeldKey | None = None  # the new key of a rotation
+    clock: Callable[[], float] = time.time  # seconds since the epoch
     keys: dict[ProviderKind, HeldKey] = field(default_factory=dict)
 
     @classmethod
@@ -91,6 +96,8 @@ class Work:
         for held in self.keys.values():
             held.key.wipe()
         self.keys.clear()
+        if self.successor is not None:
+            self.successor.key.wipe()
 
 
 def _identity_to_be(spec: VolumeSpec) -> Identity:

@@ -1,17 +1,19 @@
 """`volward apply`: bring volumes to what the configuration says; the only command that formats."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
 
+from volward.cli import recipient
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_device_mapper, demand_root
-from volward.errors import ExitStatus
+from volward.exit_status import ExitStatus
 
 if TYPE_CHECKING:
     from volward.apply import RecoveryDelivery
-    from volward.model import Identity
+    from volward.model import Identity, VolumeSpec
     from volward.operations.prepare import Prepared, Refused
 
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     metavar="VOLUME[=IDENTITY]",
     help="Wipe and format this volume's device although it is not blank; its serial number has to be typed out.",
 )
-@click.option("--recovery-fd", type=int, metavar="N", help="Write new recovery keys to this descriptor (an escrow).")
+@recipient.options
 @click.option("--no-recovery", is_flag=True, help="Leave recovery keys for later (`volward recovery enrol`).")
 @pass_context
 def apply(
@@ -34,6 +36,7 @@ def apply(
     yes: bool,
     overwrite: tuple[str, ...],
     recovery_fd: int | None,
+    recovery_vault: bool = False,
     no_recovery: bool,
 ) -> int:
     """Format, enrol, open, mount and prepare volumes; all of them when none is named.
@@ -42,21 +45,34 @@ def apply(
     done again, and what was cut short is finished.
     """
     demand_root("apply")
-    if recovery_fd is not None and no_recovery:
-        raise click.UsageError("Say --recovery-fd or --no-recovery, not both.")
-    from volward.cli.confirmation import confirm_plans, overwrite_requests
-    from volward.cli.interruption import Interruption
-    from volward.cli.steps import StepPrinter
+    if no_recovery and (recovery_fd is not None or recovery_vault):
+        raise click.UsageError("Say where recovery keys go, or --no-recovery, not both.")
     from volward.host import tools
-    from volward.model import ProviderKind
-    from volward.operations.prepare import Prepared, Refused, prepare
-    from volward.operations.provision import provision
-    from volward.plan import Goal
 
     specs = context.select(volumes)
     demand_device_mapper(load=True)
     tools.demand(specs, provisioning=True)
-    delivery = None if no_recovery else _delivery(context, recovery_fd)
+    taking = recipient.chosen(context, recovery_fd=recovery_fd, recovery_vault=recovery_vault)
+    with nullcontext() if no_recovery else taking as delivery:
+        return _provision(context, specs, delivery, named=volumes, yes=yes, overwrite=overwrite)
+
+
+def _provision(
+    context: Context,
+    specs: Sequence["VolumeSpec"],
+    delivery: "RecoveryDelivery | None",
+    *,
+    named: tuple[str, ...],
+    yes: bool,
+    overwrite: tuple[str, ...],
+) -> int:
+    from volward.cli.confirmation import confirm_plans, overwrite_requests
+    from volward.cli.interruption import Interruption
+    from volward.cli.steps import StepPrinter
+    from volward.model import Goal, ProviderKind
+    from volward.operations.prepare import Prepared, Refused, prepare
+    from volward.operations.provision import provision
+
     requests = overwrite_requests(overwrite, [spec.name for spec in specs])
     looked = [
         prepare(
@@ -68,7 +84,7 @@ def apply(
     prepared = [one for one in looked if isinstance(one, Prepared)]
     _show(context, looked)
     typed = _identities(prepared, requests, terminal=context.is_terminal)
-    confirm_plans([one.plan for one in prepared], named=volumes, yes=yes, terminal=context.is_terminal)
+    confirm_plans([one.plan for one in prepared], named=named, yes=yes, terminal=context.is_terminal)
     interruption = Interruption()
     asks = any(ProviderKind.PROMPT in one.spec.providers for one in prepared)
     with interruption.watched():
@@ -89,15 +105,6 @@ def apply(
             context.failure(outcome.error, about=outcome.volume)
     errors = [one.error for one in refused] + [outcome.error for outcome in outcomes if outcome.error]
     return ExitStatus.of_pass(error.exit_status for error in errors)
-
-
-def _delivery(context: Context, recovery_fd: int | None) -> "RecoveryDelivery | None":
-    """Return how recovery keys reach their owner, None when nobody is there to take one."""
-    from volward.cli.delivery import DescriptorDelivery, TerminalDelivery
-
-    if recovery_fd is not None:
-        return DescriptorDelivery(recovery_fd)
-    return TerminalDelivery() if context.is_terminal else None
 
 
 def _show(context: Context, looked: Sequence["Prepared | Refused"]) -> None:

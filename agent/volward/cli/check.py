@@ -3,7 +3,7 @@
 import click
 
 from volward.cli.context import Context, pass_context
-from volward.errors import ExitStatus
+from volward.exit_status import ExitStatus
 
 
 @click.command

@@ -4,7 +4,8 @@ import click
 
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_root
-from volward.errors import ExitStatus, VolwardError
+from volward.errors import VolwardError
+from volward.exit_status import ExitStatus
 
 
 @click.command

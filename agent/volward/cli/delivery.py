@@ -1,15 +1,19 @@
-"""How a recovery key reaches its owner: shown and partly typed back, or written to a descriptor of an escrow."""
+"""How a recovery key reaches its owner: shown and partly typed back, to a descriptor of an escrow, or into Vault."""
 
 import fcntl
 import os
 import select
 import stat
+from typing import TYPE_CHECKING
 
 import click
 
 from volward.errors import ConfirmationError, KeyDeniedError, RecoveryKeyFormatError
 from volward.keys import prompt, recovery
 from volward.secret import SecretBytes
+
+if TYPE_CHECKING:
+    from volward.keys.vault.escrow import Escrow
 
 _TRIES = 3
 _STANDARD = (0, 1, 2)
@@ -66,6 +70,18 @@ class DescriptorDelivery:
                 resolution=f"It was discarded. See to the escrow, then run `volward recovery enrol --recovery-fd N "
                 f"{volume}`.",
             )
+
+
+class VaultDelivery:
+    """Puts the key into Vault and says where it is."""
+
+    def __init__(self, escrow: "Escrow") -> None:
+        self._escrow = escrow
+
+    def hand_over(self, volume: str, recovery_key: SecretBytes) -> None:
+        """Raises what Escrow.put raises; then the key is discarded."""
+        where = self._escrow.put(volume, recovery_key)
+        click.echo(f"{volume}: its recovery key is in Vault, at {where}; this host cannot read it there.")
 
 
 def writing_problem(descriptor: int) -> str:

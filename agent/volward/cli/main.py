@@ -18,7 +18,8 @@ from typing import NoReturn
 import click
 
 from volward import __version__
-from volward.errors import ExitStatus, VolwardError
+from volward.errors import VolwardError
+from volward.exit_status import ExitStatus
 
 _DEFAULT_ROOT = Path("/etc/volward")
 _BROKEN_PIPE_STATUS = 141  # what a shell shows for a program ended by SIGPIPE
@@ -34,11 +35,15 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Day to day": {
         "status": ("volward.cli.status:status", "Show the volumes and everything below them."),
         "open": ("volward.cli.open:open_", "Open and mount volumes."),
+        "preflight": ("volward.cli.preflight:preflight", "Prove that the next boot needs no person."),
         "close": ("volward.cli.close:close", "Unmount and close volumes; name what still uses them."),
     },
     "Keys": {
+        "rotate": ("volward.cli.rotate:rotate", "Give volumes a new key; retire the old one."),
         "key": ("volward.cli.key:key", "Export and test the keys of volumes."),
         "recovery": ("volward.cli.recovery:recovery", "Make, confirm and test recovery keys."),
+        "vault": ("volward.cli.vault:vault", "Print what a Vault server has to allow this host."),
+        "header": ("volward.cli.header:header", "Back up, verify, restore and repair the headers of volumes."),
     },
     "When something is wrong": {
         "explain": ("volward.cli.explain:explain", "Explain an error code."),

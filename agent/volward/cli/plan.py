@@ -4,7 +4,7 @@ import click
 
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_device_mapper, demand_root
-from volward.errors import ExitStatus
+from volward.exit_status import ExitStatus
 
 
 @click.command
@@ -18,8 +18,8 @@ def plan(context: Context, volumes: tuple[str, ...], as_json: bool, detailed_exi
     Exit status: 0, or with --detailed-exitcode 3 when changes are pending; the status of the first refusal.
     """
     demand_root("plan")
+    from volward.model import Goal
     from volward.operations.prepare import Refused, prepare
-    from volward.plan import Goal
     from volward.report import plan as text
 
     specs = context.select(volumes)

@@ -2,6 +2,7 @@
 
 import click
 
+from volward.cli import recipient
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_root
 
@@ -32,26 +33,26 @@ def test_(context: Context, volume: str) -> int:
 
 @recovery.command
 @click.argument("volume")
-@click.option(
-    "--recovery-fd", type=int, metavar="N", help="Write the key to this descriptor (an escrow), do not show it."
-)
+@recipient.options
 @pass_context
-def enrol(context: Context, volume: str, recovery_fd: int | None) -> int:
+def enrol(context: Context, volume: str, recovery_fd: int | None, recovery_vault: bool = False) -> int:
     """Make a new recovery key for VOLUME; it is enrolled once part of it was typed back."""
     demand_root("recovery enrol")
-    from volward.cli.delivery import DescriptorDelivery, TerminalDelivery
     from volward.cli.interruption import Interruption
     from volward.errors import NoTerminalError
     from volward.operations.enrolment import enrol_recovery_key
 
-    if recovery_fd is None and not context.is_terminal:
-        raise NoTerminalError(
-            "A recovery key has to be shown to somebody, and there is no terminal.",
-            resolution=f"Run `volward recovery enrol {volume}` on a terminal, or use --recovery-fd with an escrow.",
-        )
     spec = context.spec(volume)
-    delivery = TerminalDelivery() if recovery_fd is None else DescriptorDelivery(recovery_fd)
-    with Interruption().watched():  # between the keyslot and its token nothing is broken off
-        enrol_recovery_key(spec, delivery, deadline_seconds=60.0)
+    taking = recipient.chosen(context, recovery_fd=recovery_fd, recovery_vault=recovery_vault)
+    with taking as delivery, Interruption().watched():  # between the keyslot and its token nothing is broken off
+        if delivery is None:
+            raise NoTerminalError(
+                "A recovery key has to be shown to somebody, and there is no terminal.",
+                resolution=f"Run `volward recovery enrol {volume}` on a terminal, or with --recovery-vault, or use "
+                "--recovery-fd with an escrow.",
+            )
+        remarks = enrol_recovery_key(spec, delivery, deadline_seconds=60.0)
+    for remark in remarks:
+        context.note(f"  warning: {remark}")
     context.print(f"{volume}: a recovery key is enrolled; `volward recovery test {volume}` proves it at any time")
     return 0

@@ -4,7 +4,7 @@ import click
 
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_root
-from volward.errors import ExitStatus
+from volward.exit_status import ExitStatus
 
 
 @click.command

@@ -11,7 +11,8 @@ _UMBRELLA_UNITS = {
     "postgresql.service": "On Debian that unit runs nothing itself; name the cluster, such as "
     "postgresql@17-main.service.",
     "docker.service": "One missing key would then keep every container from starting; "
-    "`container:NAME` holds back that container alone.",
+    "name the container (`container:NAME`): while its volume is away its directory is, too, so that it alone cannot "
+    "start.",
 }
 
 

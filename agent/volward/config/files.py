@@ -11,16 +11,18 @@ from volward.config.problem import Problem, near
 MAIN_FILE = "volward.toml"
 DROP_IN_DIRECTORY = "volward.d"
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
-_TOP_LEVEL = ("defaults", "volumes")
+_TOP_LEVEL = ("defaults", "volumes", "vault", "header_backup")
 
 
 @dataclass
 class Merged:
-    """The tables of all files together; ``origin`` names the file of each volume and each default."""
+    """The tables of all files together; ``origin`` names the file of each volume and each other setting."""
 
     main: Path
     defaults: dict[str, object] = field(default_factory=dict)
     volumes: dict[str, object] = field(default_factory=dict)
+    vault: dict[str, object] = field(default_factory=dict)
+    header_backup: dict[str, object] = field(default_factory=dict)
     origin: dict[tuple[str, str], Path] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
@@ -28,7 +30,7 @@ class Merged:
         return self.origin.get((table, key), self.main)
 
     def put(self, table: str, key: str, content: object, path: Path) -> None:
-        """Take one volume or default; a second definition is a problem that names both files."""
+        """Take one volume or setting; a second definition is a problem that names both files."""
         earlier = self.origin.get((table, key))
         if earlier is not None:
             what, advice = ("volume", ", or rename one") if table == "volumes" else ("setting", "")
@@ -42,7 +44,13 @@ class Merged:
             )
             return
         self.origin[table, key] = path
-        (self.volumes if table == "volumes" else self.defaults)[key] = content
+        tables = {
+            "volumes": self.volumes,
+            "defaults": self.defaults,
+            "vault": self.vault,
+            "header_backup": self.header_backup,
+        }
+        tables[table][key] = content
 
 
 def read(root: Path) -> Merged:
@@ -128,5 +136,5 @@ def _unknown_table(name: str, value: object, path: Path) -> Problem:
     elif isinstance(value, dict) and {"device", "store", "mount_point"} & set(value):
         advice = f"If it is a volume, write [volumes.{name}]."
     else:
-        advice = "A file has the tables [volumes.NAME] and [defaults]."
+        advice = "A file has the tables [volumes.NAME], [defaults], [vault] and [header_backup]."
     return Problem(path, name, "is not a setting that volward knows.", advice)

@@ -7,14 +7,15 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from volward.config import advice, files, relations, rules, translate, values
+from volward.config import advice, files, relations, rules, translate, values, vault_rules
 from volward.config.problem import FieldError, Problem, as_error
 from volward.config.relations import Claim
-from volward.config.volume import Common, Configuration, VolumeConfig
+from volward.config.vault import VaultConfig
+from volward.config.volume import Common, Configuration, HeaderBackupConfig, VolumeConfig
 
 DEFAULT_ROOT = Path("/etc/volward")
 # Settings that have no meaning for a scratch volume are not handed down to it from [defaults].
-_NOT_FOR_SCRATCH = ("keys", "tpm2", "credential", "recovery", "on_denied")
+_NOT_FOR_SCRATCH = ("keys", "tpm2", "credential", "recovery", "vault", "rotation", "on_denied")
 # Stands in for a required setting that is wrong, so that the other settings are examined all the same.
 _STAND_IN: Mapping[str, object] = {"device": "/dev/disk/by-id/stand-in", "store": "directory"}
 
@@ -44,6 +45,7 @@ def examine(root: Path = DEFAULT_ROOT, *, dev: Path = Path("/dev")) -> Examinati
     merged = files.read(root)
     problems = list(merged.problems)
     defaults, usable = _defaults(merged, problems)
+    server = _server(merged, problems)
     volumes: dict[str, VolumeConfig] = {}
     claims = []
     for name, written in merged.volumes.items():
@@ -52,13 +54,13 @@ def examine(root: Path = DEFAULT_ROOT, *, dev: Path = Path("/dev")) -> Examinati
         volume, wrong = _volume(name, table, found)
         if volume is not None:
             own = frozenset(written) if isinstance(written, Mapping) else frozenset()
-            subject = rules.Subject(name, volume, own, dev)
+            subject = rules.Subject(name, volume, own, dev, has_server=bool(merged.vault))
             found += [
                 (f"volumes.{name}.{setting}", (what, suggestion))
                 for setting, what, suggestion in rules.broken(subject, wrong=wrong)
             ]
             volumes[name] = volume
-        claims.append(_claim(name, table))
+        claims.append(_claim(name, table, volume))
         problems += [
             Problem(_file(merged, name, path, written), path, what, suggestion) for path, (what, suggestion) in found
         ]
@@ -66,9 +68,10 @@ def examine(root: Path = DEFAULT_ROOT, *, dev: Path = Path("/dev")) -> Examinati
         Problem(merged.file_of("volumes", name), f"volumes.{name}.{setting}", what, suggestion)
         for name, setting, what, suggestion in relations.conflicts(claims)
     ]
+    header_backup = _header_backup(merged, claims, problems)
     if problems:
         return Examination(None, tuple(problems), ())
-    configuration = Configuration(defaults=defaults, volumes=volumes)
+    configuration = Configuration(defaults=defaults, vault=server, volumes=volumes, header_backup=header_backup)
     return Examination(configuration, (), advice.warnings(configuration))
 
 
@@ -82,6 +85,44 @@ def _defaults(merged: files.Merged, problems: list[Problem]) -> tuple[Common, di
             key = path.removeprefix("defaults.").partition(".")[0].partition("[")[0]
             problems.append(Problem(merged.file_of("defaults", key), path, what, suggestion))
         return Common(), {key: value for key, value in merged.defaults.items() if key not in wrong}
+
+
+def _server(merged: files.Merged, problems: list[Problem]) -> VaultConfig | None:
+    """Validate [vault]; None when there is none, or when it is wrong."""
+    if not merged.vault:
+        return None
+    found: list[tuple[str, translate.Words]] = []
+    server = None
+    try:
+        server = VaultConfig.model_validate(merged.vault)
+    except ValidationError as error:
+        found = translate.problems_of(error, ("vault",))
+    else:
+        found = [(f"vault.{setting}", (what, advice)) for setting, what, advice in vault_rules.broken(server)]
+    for path, (what, suggestion) in found:
+        key = path.removeprefix("vault.").partition(".")[0].partition("[")[0]
+        problems.append(Problem(merged.file_of("vault", key), path, what, suggestion))
+    return server
+
+
+def _header_backup(merged: files.Merged, claims: list[Claim], problems: list[Problem]) -> HeaderBackupConfig:
+    """Validate [header_backup]; a directory on a volume would be away when its backup is needed."""
+
+    def problem(path: str, what: str, suggestion: str) -> Problem:
+        key = path.removeprefix("header_backup.").partition(".")[0]
+        return Problem(merged.file_of("header_backup", key), path, what, suggestion)
+
+    try:
+        found = HeaderBackupConfig.model_validate(merged.header_backup)
+    except ValidationError as error:
+        wrong = translate.problems_of(error, ("header_backup",))
+        problems += [problem(path, what, suggestion) for path, (what, suggestion) in wrong]
+        return HeaderBackupConfig()
+    for claim in claims:
+        if claim.mount_point is not None and found.directory.is_relative_to(claim.mount_point):
+            what = f"is {found.directory}, which is on volume {claim.volume}: away when a header has to be restored."
+            problems.append(problem("header_backup.directory", what, "Choose a directory that is on no volume."))
+    return found
 
 
 def _with_defaults(written: object, defaults: Mapping[str, object]) -> object:
@@ -126,15 +167,16 @@ def _volume(
     return VolumeConfig.model_validate(rest), wrong
 
 
-def _claim(name: str, table: object) -> Claim:
+def _claim(name: str, table: object, volume: VolumeConfig | None) -> Claim:
     """Say what a volume takes, also when other settings of it are wrong."""
     device = mount_point = None
+    key_path = None if volume is None else vault_rules.key_path(name, volume)
     if isinstance(table, Mapping):
         with contextlib.suppress(FieldError):
             device = values.parse_device(table.get("device"))
         with contextlib.suppress(FieldError):
             mount_point = values.parse_mount_point(table.get("mount_point"))
-    return Claim(name, device, mount_point)
+    return Claim(name, device, mount_point, key_path)
 
 
 def _file(merged: files.Merged, name: str, path: str, written: object) -> Path:

@@ -17,6 +17,7 @@ class Claim:
     volume: str
     device: BackingDevice | None
     mount_point: Path | None
+    key_path: str | None = None  # in Vault, with its mount
 
 
 Conflict = tuple[str, str, str, str]  # the volume and setting to report at, what is wrong, what to do
@@ -25,6 +26,7 @@ Conflict = tuple[str, str, str, str]  # the volume and setting to report at, wha
 def conflicts(claims: Sequence[Claim]) -> Iterator[Conflict]:
     """Yield each claim that another volume makes impossible, reported at the later one of the two."""
     yield from _devices(claims)
+    yield from _key_paths(claims)
     owners: dict[Path, str] = {}
     for claim in claims:
         if claim.mount_point is None:
@@ -35,6 +37,17 @@ def conflicts(claims: Sequence[Claim]) -> Iterator[Conflict]:
             yield claim.volume, "mount_point", what, "Give each volume a mount point of its own."
     for claim in claims:
         yield from _inside(claim, owners)
+
+
+def _key_paths(claims: Sequence[Claim]) -> Iterator[Conflict]:
+    by_path: dict[str, str] = {}
+    for claim in claims:
+        if claim.key_path is None:
+            continue
+        owner = by_path.setdefault(claim.key_path, claim.volume)
+        if owner != claim.volume:
+            what = f"leads to {claim.key_path} in Vault, which is where volume {owner} keeps its key."
+            yield claim.volume, "vault.path", what, "Give each volume a path of its own, or leave it out."
 
 
 def _devices(claims: Sequence[Claim]) -> Iterator[Conflict]:

@@ -11,14 +11,14 @@ from volward.config import links, size
 from volward.config.problem import listed
 from volward.config.store import DirectoryStore, PostgresStore, ScratchStore
 from volward.config.volume import VolumeConfig
-from volward.model import MIB, FileSystem, ProviderKind
+from volward.model import MIB, FileSystem, ProviderKind, VaultKeep
 
 Found = tuple[str, str, str]  # the setting, what is wrong, what to write instead
 Check = Callable[["Subject"], Iterator[Found]]
 
 # A LUKS2 header takes 16 MiB; the file systems need the rest.
 MINIMUM_BYTES = {FileSystem.EXT4: 64 * MIB, FileSystem.XFS: 320 * MIB, FileSystem.SWAP: 32 * MIB}
-_KEYLESS = ("keys", "tpm2", "credential", "recovery", "on_denied")
+_KEYLESS = ("keys", "tpm2", "credential", "recovery", "vault", "rotation", "on_denied")
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Subject:
     config: VolumeConfig
     written: frozenset[str]
     dev: Path = Path("/dev")
+    has_server: bool = False  # there is a [vault]
 
 
 _RULES: list[tuple[frozenset[str], Check]] = []
@@ -148,6 +149,26 @@ def _keys(subject: Subject) -> Iterator[Found]:
             "keys",
             "names the TPM alone: if it is cleared or replaced, only the recovery key is left.",
             'Write ["tpm2", "credential"] or ["tpm2", "prompt"]; the order is the order of the tries.',
+        )
+
+
+@_rule("store", "keys", "vault")
+def _vault(subject: Subject) -> Iterator[Found]:
+    config = subject.config
+    uses_vault = ProviderKind.VAULT in config.keys and not isinstance(config.store, ScratchStore)
+    if uses_vault and not subject.has_server:
+        yield (
+            "keys",
+            'names "vault", and the configuration does not say which server.',
+            'Add [vault] with address = "https://…" and a [vault.login].',
+        )
+    if not uses_vault and "vault" in subject.written and not isinstance(config.store, ScratchStore):
+        yield "vault", "is set, and the volume keeps no key in Vault.", 'Add "vault" to `keys`, or leave it out.'
+    if uses_vault and config.vault.keep is VaultKeep.TRANSIT and config.vault.path is not None:
+        yield (
+            "vault.path",
+            "is set, and Transit keeps nothing under a path: the wrapped key is in the volume's header.",
+            'Leave it out, or write keep = "kv".',
         )
 
 

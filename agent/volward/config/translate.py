@@ -26,6 +26,8 @@ _WRONG_TYPE = {
 }
 _MISSING = {
     "device": 'Add device = "/dev/disk/by-id/…", or "file:/path" with a size. `volward init` lists the disks.',
+    "address": 'Add address = "https://vault.example.com:8200".',
+    "login": "Add [vault.login] with its method; `volward vault policy` prints the commands for the server.",
     "store": f'Add store = "…": one of {listed(KINDS, "or")}.',
 }
 _LEFT_OUT = "Leave it out to get the default."
@@ -106,9 +108,10 @@ def _where(key: str) -> str:
     """Name the table of a volume that has this key, such as 'pcrs' in [volumes.NAME.tpm2]."""
     tables = [
         f"[volumes.NAME.{name}]"
-        for name in ("cipher", "tpm2", "credential", "recovery")
+        for name in ("cipher", "tpm2", "credential", "recovery", "vault", "rotation")
         if key in known_keys(("volumes", "NAME", name))
     ]
+    tables += [f"[{'.'.join(table)}]" for table in (("vault",), ("vault", "login")) if key in known_keys(table)]
     in_store = [kind for kind in KINDS if key in known_keys(("volumes", "NAME", "store", kind))]
     if in_store:
         tables.append(f'`store = {{ kind = "{in_store[0]}", {key} = … }}`')
@@ -123,10 +126,17 @@ def known_keys(location: Location) -> tuple[str, ...]:
             field = table.model_fields.get(str(step))
             if field is None:
                 return ()
-            table = field.annotation
+            table = _without_none(field.annotation)
         else:
             table = _inside(table, step)
     return tuple(table.model_fields) if isinstance(table, type) and issubclass(table, BaseModel) else ()
+
+
+def _without_none(annotation: Any) -> Any:
+    """Take a table that may be left out (`VaultConfig | None`) for the table."""
+    kinds = [part for part in get_args(annotation) if part is not type(None)]
+    is_one_table = len(kinds) == 1 and isinstance(kinds[0], type) and issubclass(kinds[0], BaseModel)
+    return kinds[0] if is_one_table else annotation
 
 
 def _inside(table: Any, step: int | str) -> Any:

@@ -169,6 +169,20 @@ def parse_mount_point(value: object) -> Path:
     return path
 
 
+def parse_backup_directory(value: object) -> Path:
+    """Return the directory of header backups: absolute, and on something that outlives a reboot."""
+    path = _absolute(text(value, '"/var/lib/volward/header-backups"'))
+    tree = _below(path, _FORGETFUL_TREES)
+    if tree:
+        raise FieldError(
+            f'is "{path}"; what is below {tree} does not outlive a reboot.',
+            'Write "/var/lib/volward/header-backups", or a directory on another disk.',
+        )
+    if str(path) in _SYSTEM_DIRECTORIES:
+        raise FieldError(f'is "{path}".', f'Choose a directory of its own, for example "{path / "header-backups"}".')
+    return path
+
+
 def parse_mount_option(value: object) -> str:
     """Return one mount option; those that fight with volward's way of mounting are refused with the reason."""
     option = text(value, '"noatime"')

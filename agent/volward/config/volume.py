@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt, WithJsonSchema
 
-from volward.config import size, values
+from volward.config import duration, size, values
 from volward.config.store import KINDS, Settings, Store
 from volward.config.values import BackingDevice
+from volward.config.vault import VaultConfig, VaultKeyConfig
 from volward.model import FileSystem, ProviderKind
 
 Device = Annotated[
@@ -18,8 +19,16 @@ Size = Annotated[
     BeforeValidator(size.parse),
     WithJsonSchema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?[KMGT]iB$"}),
 ]
+Duration = Annotated[
+    int,
+    BeforeValidator(duration.parse),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]+ ?(hour|day|week)s?$"}),
+]
 MountPoint = Annotated[
     Path, BeforeValidator(values.parse_mount_point), WithJsonSchema({"type": "string", "pattern": "^/"})
+]
+BackupDirectory = Annotated[
+    Path, BeforeValidator(values.parse_backup_directory), WithJsonSchema({"type": "string", "pattern": "^/"})
 ]
 MountOption = Annotated[
     str, BeforeValidator(values.parse_mount_option), WithJsonSchema({"type": "string", "minLength": 1})
@@ -93,6 +102,22 @@ class RecoveryConfig(Settings):
     lanes: StrictInt = Field(4, ge=1, le=4, description="Parallel lanes, 1 to 4.")
 
 
+class RotationConfig(Settings):
+    """When the timer makes a new unlocking key (`volward rotate --due`), and how long the old one stays."""
+
+    max_age: Duration = Field(
+        90 * duration.DAY_SECONDS,
+        description="The age at which a key gets a successor, in hours, days or weeks. Of a key that a person types, "
+        "volward only says that it is old.",
+        json_schema_extra={"default": "90 days"},
+    )
+    grace: Duration = Field(
+        30 * duration.DAY_SECONDS,
+        description="How long a retired key still opens the volume. Header backups made before need it.",
+        json_schema_extra={"default": "30 days"},
+    )
+
+
 class Common(Settings):
     """What `[defaults]` can set for all volumes and each volume for itself."""
 
@@ -117,6 +142,8 @@ class Common(Settings):
     tpm2: Tpm2Config = Tpm2Config()
     credential: CredentialConfig = CredentialConfig()
     recovery: RecoveryConfig = RecoveryConfig()
+    vault: VaultKeyConfig = VaultKeyConfig()
+    rotation: RotationConfig = RotationConfig()
 
 
 class VolumeConfig(Common):
@@ -135,6 +162,15 @@ class VolumeConfig(Common):
     )
 
 
+class HeaderBackupConfig(Settings):
+    """Backups of the volumes' headers, made after every change of a header."""
+
+    directory: BackupDirectory = Field(
+        Path("/var/lib/volward/header-backups"),
+        description="Where they are kept, 16 MiB each. Best on another disk than the volumes; copy them away as well.",
+    )
+
+
 VolumeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
 
 
@@ -142,4 +178,6 @@ class Configuration(Settings):
     """All of /etc/volward: the volumes by name, with the defaults already in them."""
 
     defaults: Common = Field(Common(), description="Settings of all volumes that do not have their own.")
+    vault: VaultConfig | None = Field(None, description="The server for volumes with `vault` in `keys`.")
     volumes: dict[VolumeName, VolumeConfig] = Field({}, description="The volumes by name.")
+    header_backup: HeaderBackupConfig = HeaderBackupConfig()

@@ -76,7 +76,9 @@ def resolve_file(
         status = real.stat()
     except FileNotFoundError as error:
         raise DeviceNotFoundError(
-            f"The backing file {path} does not exist.", resolution="`volward apply` creates it."
+            f"The backing file {path} does not exist.",
+            resolution="If it held a volume, restore it: volward makes no empty one in its place. `volward apply` "
+            "creates the file of a volume that is new.",
         ) from error
     except OSError as error:
         raise DeviceUnknownError(

@@ -101,16 +101,22 @@ def decrypt(name: str, path: Path) -> SecretBytes:
         ) from error
 
 
+_SEAL_ANEW = (
+    "Open the volume by another key (`volward open --recovery VOLUME`), then `volward rotate --recovery --provider "
+    "credential VOLUME` seals a new one."
+)
+
+
 def _advice(said: str) -> str:
     if "lockout" in said.lower():
         return "The TPM is locked: do not try again. `tpm2_getcap properties-variable` shows for how long."
     if "policy" in said or "tpm:" in said:
-        return "The PCRs have changed, or the TPM was cleared or replaced. Open by another key and seal it again."
+        return f"The PCRs have changed, or the TPM was cleared or replaced. {_SEAL_ANEW}"
     if "name" in said:
         return "The file was renamed or copied from another volume's. Restore it from a backup."
     if "credential key" in said or "host secret" in said:
-        return "/var/lib/systemd/credential.secret is gone: restore it, or open by another key and seal anew."
-    return "Open the volume by another key (the recovery key works), then seal this one again."
+        return f"/var/lib/systemd/credential.secret is gone: restore it. If it is lost: {_SEAL_ANEW}"
+    return _SEAL_ANEW
 
 
 def _raise_if_passing(name: str, error: ToolFailedError) -> None:

@@ -64,8 +64,8 @@ def _classified(node: Path, error: ToolFailedError) -> Exception:
     if "TPM2 support" in said or "unrecognized option" in said:
         return ToolMissingError(
             f"systemd-cryptenroll cannot use the TPM here: {said}",
-            resolution="systemd 252 or newer and its TPM libraries are needed: apt install libtss2-esys-3.0.2-0 "
-            "libtss2-mu0 libtss2-rc0 libtss2-tcti-device0.",
+            resolution="systemd 252 or newer and its TPM libraries are needed. Debian 13: apt install "
+            "systemd-cryptsetup; Debian 12: libtss2-esys-3.0.2-0 libtss2-mu0 libtss2-rc0 libtss2-tcti-device0.",
         )
     if "TPM2 device" in said or "TCTI" in said or "tpm:warn" in said:
         return ProviderUnavailableError(
@@ -75,7 +75,7 @@ def _classified(node: Path, error: ToolFailedError) -> Exception:
     if "nlocking via keyfile failed" in said or "No key available" in said or "Failed to unlock" in said:
         return KeyRejectedError(
             f"The key that should authorise the TPM opens no keyslot of {node}: {said}",
-            resolution="Nothing was enrolled. Test the key first: `volward recovery test`.",
+            resolution="Nothing was enrolled. `volward status` shows the keyslots, `volward preflight` tries each key.",
         )
     if "Failed to load LUKS2 superblock" in said:
         return DamagedHeaderError(

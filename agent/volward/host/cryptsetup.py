@@ -113,14 +113,17 @@ def open(  # noqa: A001 (the word of this field)
     keyslot: int | None,
     discard: bool,
     read_only: bool = False,
+    detached_header: Path | None = None,
 ) -> None:
     """Open ``node`` as mapping ``name`` with a key; ``keyslot`` None tries all of them.
 
+    With ``detached_header`` the header is read from that file and ``node`` is not looked at for one.
     Raises KeyRejectedError, BusyError (the name exists, the device is in use), DeviceNotFoundError,
     NoDeviceMapperError, ToolFailedError.
     """
     with status.classified(node):
-        run.mutate([*_open_by_key(key, keyslot), *_activation(discard, read_only), node, name])
+        apart: tuple[Word, ...] = () if detached_header is None else ("--header", detached_header)
+        run.mutate([*_open_by_key(key, keyslot), *_activation(discard, read_only), *apart, node, name])
 
 
 def open_by_token(node: Path, name: str, *, token: int, discard: bool, read_only: bool = False) -> None:
@@ -306,6 +309,17 @@ def repair(node: Path) -> None:
     """Mend a damaged copy of the header from the good one (cryptsetup-repair(8))."""
     with status.classified(node):
         run.mutate(["cryptsetup", "repair", "--batch-mode", "--type", "luks2", node])
+
+
+def restore_header(node: Path, image: Path) -> None:
+    """Write a header area, as a file, over the one of ``node``; without a question (cryptsetup-luksHeaderRestore(8)).
+
+    cryptsetup refuses an image that is no LUKS2 header, and one whose data begins elsewhere than the present
+    header's. Whether this is the right header is the caller's to prove, before. Raises BusyError,
+    DeviceNotFoundError, ToolFailedError.
+    """
+    with status.classified(node):
+        run.mutate(["cryptsetup", "luksHeaderRestore", "--batch-mode", "--header-backup-file", image, node])
 
 
 def _key(file_option: str, size_option: str, key: SecretBytes) -> tuple[Word, ...]:

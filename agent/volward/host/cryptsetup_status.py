@@ -38,7 +38,8 @@ def token_answers(node: Path, token: int) -> Iterator[None]:
             raise KeyDeniedError(
                 f"Token {token} of {node} does not open its keyslot: {_said(error)}",
                 resolution="Its PCRs may have changed, or the TPM was cleared or replaced, or systemd's token "
-                "plugin is not installed. Open the volume by another key and enrol the TPM again.",
+                "plugin is not installed. Open the volume by another key, then `volward rotate --recovery --provider "
+                "tpm2 VOLUME` enrols the TPM anew.",
             ) from error
         raise
 
@@ -59,7 +60,7 @@ def classified(node: Path) -> Iterator[None]:
         if error.status == 2:
             raise KeyRejectedError(
                 f"The key opens no keyslot of {node}: {_said(error)}",
-                resolution="A damaged keyslot looks the same. Try the recovery key: `volward recovery test`.",
+                resolution="A damaged keyslot looks the same. Try the recovery key: `volward recovery test VOLUME`.",
             ) from error
         if error.status == 3:
             raise ToolFailedError(

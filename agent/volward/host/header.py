@@ -6,28 +6,29 @@ a wrecked primary from the secondary copy; this parser says so. Owns no host com
 read-only and reads the header areas alone.
 """
 
-import hashlib
-import json
 import os
-import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
 
+from volward.host import header_format, reencryption_end
+from volward.host.header_format import (
+    BINARY_BYTES,
+    MAGIC_PRIMARY,
+    MAGIC_SECONDARY,
+    SECONDARY_OFFSETS,
+    Binary,
+    DamageError,
+    integer_of,
+    object_of,
+    printable,
+    string_of,
+    strings_of,
+)
 from volward.model import CopyState, Header, Keyslot, Presence, Token
 
-MAGIC_PRIMARY = b"LUKS\xba\xbe"
-MAGIC_SECONDARY = b"SKUL\xba\xbe"
-SECONDARY_OFFSETS = tuple(0x4000 << shift for shift in range(9))  # 16 KiB to 4 MiB, the only legal sizes
-
-_BINARY_BYTES = 4096
-_BINARY = struct.Struct(">6sHQQ48s32s64s40s48sQ184s64s")
-_CHECKSUM_OFFSET = 448
-_CHECKSUM_BYTES = 64
-_CHECKSUMS = frozenset({"sha1", "sha224", "sha256", "sha384", "sha512"})
 _RACE_PAUSE_SECONDS = 0.02
 
 
@@ -50,25 +51,8 @@ class _Copy:
     why: str = ""
 
 
-class _Binary(NamedTuple):
-    """The binary header, field by field (section 2.1)."""
-
-    magic: bytes
-    version: int
-    size_bytes: int  # of the whole copy, JSON area included
-    sequence: int
-    label: bytes
-    algorithm: bytes
-    salt: bytes
-    uuid: bytes
-    subsystem: bytes
-    offset_bytes: int
-    padding: bytes
-    checksum: bytes
-
-
-class _DamageError(Exception):
-    """Why a copy cannot be used, in a few words."""
+ReadAt = Callable[[int, int], bytes]
+"""Reads so many bytes at an offset, fewer only at the end. Raises OSError."""
 
 
 class _Luks1Error(Exception):
@@ -94,14 +78,24 @@ def _read_once(path: Path) -> HeaderReading:
     except OSError as error:
         return HeaderReading(Presence.UNKNOWN, None, f"{path} cannot be opened: {error.strerror}.")
     try:
-        primary = _copy(descriptor, 0, MAGIC_PRIMARY)
-        offsets = (primary.size_bytes,) if primary.size_bytes else SECONDARY_OFFSETS
-        secondary = _best(_copy(descriptor, offset, MAGIC_SECONDARY) for offset in offsets)
-    except _Luks1Error:
-        return HeaderReading(Presence.PRESENT, None, f"{path} has a LUKS1 header; volward works with LUKS2 alone.")
+        return _both(str(path), lambda length, offset: _read_at(descriptor, length, offset))
     finally:
         os.close(descriptor)
-    return _judge(path, primary, secondary)
+
+
+def parse(area: bytes | bytearray | memoryview, *, name: str) -> HeaderReading:
+    """Read both copies from the content of a header area, such as a backup's; ``name`` is for the sentences."""
+    return _both(name, lambda length, offset: bytes(area[offset : offset + length]))
+
+
+def _both(name: str, read_at: ReadAt) -> HeaderReading:
+    try:
+        primary = _copy(read_at, 0, MAGIC_PRIMARY)
+        offsets = (primary.size_bytes,) if primary.size_bytes else SECONDARY_OFFSETS
+        secondary = _best(_copy(read_at, offset, MAGIC_SECONDARY) for offset in offsets)
+    except _Luks1Error:
+        return HeaderReading(Presence.PRESENT, None, f"{name} has a LUKS1 header; volward works with LUKS2 alone.")
+    return _judge(name, primary, secondary)
 
 
 def _best(copies: Iterable[_Copy]) -> _Copy:
@@ -115,25 +109,31 @@ def _best(copies: Iterable[_Copy]) -> _Copy:
     return best
 
 
-def _judge(path: Path, primary: _Copy, secondary: _Copy) -> HeaderReading:
+def _judge(name: str, primary: _Copy, secondary: _Copy) -> HeaderReading:
     found = [copy.header for copy in (primary, secondary) if copy.header is not None]
     reasons = "; ".join(
-        f"{name} copy {copy.state}" + (f" ({copy.why})" if copy.why else "")
-        for name, copy in (("primary", primary), ("secondary", secondary))
+        f"{which} copy {copy.state}" + (f" ({copy.why})" if copy.why else "")
+        for which, copy in (("primary", primary), ("secondary", secondary))
     )
     if not found:
         states = {primary.state, secondary.state}
         if states == {CopyState.ABSENT}:
             return HeaderReading(Presence.ABSENT)
         if CopyState.UNKNOWN in states:
-            return HeaderReading(Presence.UNKNOWN, None, f"The LUKS header of {path} cannot be read: {reasons}.")
-        return HeaderReading(Presence.PRESENT, None, f"The LUKS2 header of {path} is damaged: {reasons}.")
+            return HeaderReading(Presence.UNKNOWN, None, f"The LUKS header of {name} cannot be read: {reasons}.")
+        return HeaderReading(Presence.PRESENT, None, f"The LUKS2 header of {name} is damaged: {reasons}.")
     newest = max(found, key=lambda header: header.sequence)  # the first of two equals: the primary
-    header = replace(newest, primary=_stale(primary, newest), secondary=_stale(secondary, newest))
+    alike = [one for one in found if (one.sequence, one.uuid) == (newest.sequence, newest.uuid)]
+    header = replace(
+        newest,
+        primary=_stale(primary, newest),
+        secondary=_stale(secondary, newest),
+        checksums=tuple(checksum for one in alike for checksum in one.checksums),
+    )
     return HeaderReading(
         Presence.PRESENT,
         header,
-        f"One copy of the LUKS2 header of {path} is not whole: {reasons}." if header.damaged else "",
+        f"One copy of the LUKS2 header of {name} is not whole: {reasons}." if header.damaged else "",
     )
 
 
@@ -145,33 +145,33 @@ def _stale(copy: _Copy, newest: Header) -> CopyState:
     return copy.state
 
 
-def _copy(descriptor: int, offset: int, magic: bytes) -> _Copy:
+def _copy(read_at: ReadAt, offset: int, magic: bytes) -> _Copy:
     """Read one copy at its place. Raises _Luks1Error when the primary magic has version 1."""
     size_bytes = 0
     try:
-        binary = _read_at(descriptor, _BINARY_BYTES, offset)
+        binary = read_at(BINARY_BYTES, offset)
         if binary[:6] != magic:
             return _Copy(CopyState.ABSENT)
-        if len(binary) < _BINARY_BYTES:
-            raise _DamageError("cut off")
-        fields = _Binary._make(_BINARY.unpack_from(binary))
+        if len(binary) < BINARY_BYTES:
+            raise DamageError("cut off")
+        fields = header_format.binary_of(binary)
         if offset == 0 and fields.version == 1:
             raise _Luks1Error
         if fields.version != 2:
-            raise _DamageError(f"version {fields.version}")
+            raise DamageError(f"version {fields.version}")
         if (
             fields.size_bytes not in SECONDARY_OFFSETS
             or (offset and fields.size_bytes != offset)
             or fields.offset_bytes != offset
         ):
-            raise _DamageError("its size or offset is impossible")
-        area = _read_at(descriptor, fields.size_bytes - _BINARY_BYTES, offset + _BINARY_BYTES)
-        _check_sum(binary, area, fields)
-        header = _header(fields, _document(area, fields.size_bytes))
+            raise DamageError("its size or offset is impossible")
+        area = read_at(fields.size_bytes - BINARY_BYTES, offset + BINARY_BYTES)
+        header_format.check_sum(binary, area, fields)
+        header = _header(fields, header_format.document(area, fields.size_bytes))
         size_bytes = fields.size_bytes  # believed from here on: the checksum covers it
     except OSError as error:
         return _Copy(CopyState.UNKNOWN, why=error.strerror or "read error")
-    except _DamageError as error:
+    except DamageError as error:
         return _Copy(CopyState.DAMAGED, why=str(error))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         # The checksum fits and the content does not: a hostile or a future header. Never a crash.
@@ -190,134 +190,88 @@ def _read_at(descriptor: int, length: int, offset: int) -> bytes:
     return bytes(parts)
 
 
-def _check_sum(binary: bytes, area: bytes, fields: _Binary) -> None:
-    """Compare the checksum: over the binary header with the checksum zeroed, then the JSON area (2.4)."""
-    algorithm = _string(fields.algorithm)
-    if algorithm not in _CHECKSUMS:
-        raise _DamageError("its checksum is of an unknown kind")
-    digest = hashlib.new(algorithm, usedforsecurity=False)
-    digest.update(binary[:_CHECKSUM_OFFSET])
-    digest.update(bytes(_CHECKSUM_BYTES))
-    digest.update(binary[_CHECKSUM_OFFSET + _CHECKSUM_BYTES :])
-    digest.update(area)
-    if digest.digest() != fields.checksum[: digest.digest_size]:
-        raise _DamageError("its checksum is wrong")
-
-
-def _document(area: bytes, size_bytes: int) -> dict[str, object]:
-    """Parse the JSON area: an object, a NUL, and nothing but zeroes behind it."""
-    text, nul, rest = area.partition(b"\0")
-    if not nul or rest.strip(b"\0"):
-        raise _DamageError("its JSON area does not end in zeroes")
-    document = _object(json.loads(text))
-    if _integer(_object(document["config"])["json_size"]) != size_bytes - _BINARY_BYTES:
-        raise _DamageError("its JSON size is impossible")
-    return document
-
-
-def _header(fields: _Binary, document: dict[str, object]) -> Header:
+def _header(fields: Binary, document: dict[str, object]) -> Header:
     """Build the record. Raises ValueError, TypeError or KeyError for anything not as specified (section 3)."""
-    config = _object(document["config"])
+    config = object_of(document["config"])
     segments = _numbered(document["segments"])
     digests = _numbered(document["digests"])
     # During a re-encryption "backup-*" segments describe what was and what will be, not what is.
     live = {
         number: segment
         for number, segment in segments.items()
-        if not any(flag.startswith("backup-") for flag in _strings(segment.get("flags", [])))
+        if not any(flag.startswith("backup-") for flag in strings_of(segment.get("flags", [])))
     }
     crypt = next((one for _, one in sorted(live.items()) if one.get("type") == "crypt"), None)
     opening = {
         int(keyslot)
         for digest in digests.values()
-        if {int(segment) for segment in _strings(digest["segments"])} & set(live)
-        for keyslot in _strings(digest["keyslots"])
+        if {int(segment) for segment in strings_of(digest["segments"])} & set(live)
+        for keyslot in strings_of(digest["keyslots"])
     }
     keyslots = tuple(
         _keyslot(number, one, opening=number in opening)
         for number, one in sorted(_numbered(document["keyslots"]).items())
     )
-    requirements = config.get("requirements", {})
+    requirements = object_of(config.get("requirements") or {})
+    mandatory = strings_of(requirements.get("mandatory", []))
     return Header(
-        uuid=_string(fields.uuid),
-        label=_string(fields.label),
-        subsystem=_string(fields.subsystem),
+        uuid=string_of(fields.uuid),
+        label=string_of(fields.label),
+        subsystem=string_of(fields.subsystem),
         sequence=fields.sequence,
         primary=CopyState.VALID,
         secondary=CopyState.VALID,
-        cipher=_printable(crypt["encryption"]) if crypt else "",
+        cipher=printable(crypt["encryption"]) if crypt else "",
         key_bits=next((one.key_bits for one in keyslots if one.opens_data), 0),
-        sector_size_bytes=_integer(crypt["sector_size"]) if crypt else 0,
-        data_offset_bytes=min((_integer(one["offset"]) for one in live.values()), default=0),
+        sector_size_bytes=integer_of(crypt["sector_size"]) if crypt else 0,
+        data_offset_bytes=min((integer_of(one["offset"]) for one in live.values()), default=0),
         keyslots=keyslots,
         tokens=tuple(_token(number, one) for number, one in sorted(_numbered(document["tokens"]).items())),
-        requirements=_strings(_object(requirements).get("mandatory", [])) if requirements else (),
-        flags=_strings(config.get("flags", [])),
+        requirements=mandatory,
+        flags=strings_of(config.get("flags", [])),
         digests=len(digests),
+        volume_key_digest=_volume_key_digest(digests, live),
+        checksums=(fields.checksum.hex(),),
+        area_bytes=2 * fields.size_bytes + integer_of(config["keyslots_size"]),
+        # cryptsetup's own sign of it (CRYPT_REENCRYPT_CRASH); an orderly stop takes the flag away.
+        cut_at_the_end=reencryption_end.was_cut(document),
+        cut_in_hot_zone=any("in-reencryption" in strings_of(one.get("flags", [])) for one in live.values()),
     )
+
+
+def _volume_key_digest(digests: dict[int, dict[str, object]], live: dict[int, dict[str, object]]) -> str:
+    """Return the digest of the one volume key that all the data are under; "" in the middle of a re-encryption."""
+    found = [one for one in digests.values() if {int(each) for each in strings_of(one["segments"])} & set(live)]
+    return printable(found[0].get("digest", "")) if len(found) == 1 and len(live) == 1 else ""
 
 
 def _keyslot(number: int, one: dict[str, object], *, opening: bool) -> Keyslot:
     if one["type"] != "luks2":  # "reencrypt": the working area of a re-encryption, it holds no key
-        return Keyslot(number, _printable(one["type"]), 0, 0, 0, 0, 0, opens_data=False)
-    kdf = _object(one["kdf"])
-    kind = _printable(kdf["type"])
+        return Keyslot(number, printable(one["type"]), 0, 0, 0, 0, 0, opens_data=False)
+    kdf = object_of(one["kdf"])
+    kind = printable(kdf["type"])
     argon2 = kind.startswith("argon2")
     return Keyslot(
         number=number,
         kdf=kind,
-        iterations=_integer(kdf["time" if argon2 else "iterations"]),
-        memory_kib=_integer(kdf["memory"]) if argon2 else 0,
-        lanes=_integer(kdf["cpus"]) if argon2 else 0,
-        key_bits=_integer(one["key_size"]) * 8,
-        priority=_integer(one.get("priority", 1)),
+        iterations=integer_of(kdf["time" if argon2 else "iterations"]),
+        memory_kib=integer_of(kdf["memory"]) if argon2 else 0,
+        lanes=integer_of(kdf["cpus"]) if argon2 else 0,
+        key_bits=integer_of(one["key_size"]) * 8,
+        priority=integer_of(one.get("priority", 1)),
         opens_data=opening,
-        kdf_hash="" if argon2 else _printable(kdf["hash"]),
+        kdf_hash="" if argon2 else printable(kdf["hash"]),
     )
 
 
 def _token(number: int, one: dict[str, object]) -> Token:
     return Token(
         number=number,
-        type=_printable(one["type"]),
-        keyslots=tuple(int(keyslot) for keyslot in _strings(one["keyslots"])),
+        type=printable(one["type"]),
+        keyslots=tuple(int(keyslot) for keyslot in strings_of(one["keyslots"])),
         fields=MappingProxyType(one),
     )
 
 
-def _string(field: bytes) -> str:
-    """Decode a NUL-terminated field of the binary header."""
-    return _printable(field.partition(b"\0")[0].decode("utf-8", errors="replace"))
-
-
-def _printable(text: object) -> str:
-    """Whoever writes a header must not steer the terminal of the one who reads it."""
-    if not isinstance(text, str):
-        raise TypeError("not a string")
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
-
-
-def _object(value: object) -> dict[str, object]:
-    if not isinstance(value, dict):
-        raise TypeError("not an object")
-    return value
-
-
 def _numbered(value: object) -> dict[int, dict[str, object]]:
-    return {int(key): _object(one) for key, one in _object(value).items()}
-
-
-def _strings(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise TypeError("not a list of strings")
-    return tuple(_printable(one) for one in value)
-
-
-def _integer(value: object) -> int:
-    """Take a JSON integer, or a 64-bit one, which LUKS2 writes as a decimal string (3.1)."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise TypeError("not an integer")
-    number = int(value)
-    if number < 0:
-        raise ValueError("negative")
-    return number
+    return {int(key): object_of(one) for key, one in object_of(value).items()}

@@ -13,7 +13,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,18 @@ from volward.host import key_file
 from volward.host.key_file import KeyFile
 from volward.secret import SecretBytes
 
-__all__ = ["Completed", "KeyFile", "Word", "forbid_core_dumps", "inherited", "mutate", "read", "reveal", "transform"]
+__all__ = [
+    "Completed",
+    "KeyFile",
+    "Word",
+    "follow",
+    "forbid_core_dumps",
+    "inherited",
+    "mutate",
+    "read",
+    "reveal",
+    "transform",
+]
 
 ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -34,6 +45,7 @@ MUTATION_DEADLINE_SECONDS = 600.0
 _OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024
 _SECRET_LIMIT_BYTES = 64 * 1024
 _QUOTED_CHARACTERS = 600
+_LOOK_AROUND_SECONDS = 0.5  # while a long command runs: does somebody want it to stop?
 _DEATH_SECONDS = 5.0  # a child in uninterruptible sleep survives SIGKILL; it is reported then, not waited for
 
 PACKAGES: Mapping[str, str] = {
@@ -50,7 +62,8 @@ PACKAGES: Mapping[str, str] = {
     "chattr": "e2fsprogs",
     "systemctl": "systemd",
     "systemd-creds": "systemd",
-    "systemd-cryptenroll": "systemd-cryptsetup (Debian 12: systemd)",
+    "systemd-cryptenroll": "systemd-cryptsetup",  # in Debian 12 it is in systemd, which is there
+    "modprobe": "kmod",
     "docker": "docker.io",
 }
 
@@ -112,6 +125,31 @@ def mutate(
     return _text(words, status, out.collected, err, ok=ok)
 
 
+def follow(
+    argv: Sequence[Word],
+    standard_input: SecretBytes | None,
+    *,
+    on_line: Callable[[str], None],
+    stop: Callable[[], bool],
+) -> Completed:
+    """Run a command that changes the host for as long as it takes, and hand over each line that it prints.
+
+    Once ``stop`` has said so it gets SIGTERM, again and again until it has ended, and is waited for: only for a command
+    that then leaves everything in order. (cryptsetup forgets what it gets before it has begun.) Its status means
+    nothing then. Raises ToolMissingError, ToolFailedError for a status other than 0.
+    """
+    asked = False
+
+    def asked_to_stop() -> bool:
+        nonlocal asked
+        asked = asked or stop()
+        return asked
+
+    out = _Lines(on_line)
+    words, status, err = _run(argv, standard_input, float("inf"), out, mutates=True, stop=asked_to_stop)
+    return _text(words, status, bytearray(), err, ok=(status,) if asked else (0,))
+
+
 def transform(argv: Sequence[Word], secret: SecretBytes, *, timeout_seconds: float = READ_TIMEOUT_SECONDS) -> bytes:
     """Feed ``secret`` to a command's standard input and return what it prints (a sealed form of it)."""
     out = _Stream()
@@ -168,6 +206,22 @@ class _Stream:
         return bool(chunk)
 
 
+class _Lines:
+    """What a child prints, line by line as it comes."""
+
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self._on_line = on_line
+        self._rest = b""
+
+    def take(self, descriptor: int) -> bool:
+        """Read once; return whether there may be more."""
+        chunk = os.read(descriptor, 65536)
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            self._on_line(line.decode(errors="replace"))
+        return bool(chunk)
+
+
 class _SecretStream:
     """What a child prints, read straight into locked memory: no copy of it exists in this process.
 
@@ -190,10 +244,11 @@ def _run(
     argv: Sequence[Word],
     standard_input: SecretBytes | None,
     seconds: float,
-    out: _Stream | _SecretStream,
+    out: _Stream | _SecretStream | _Lines,
     *,
     mutates: bool,
     cwd: Path | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> tuple[tuple[str, ...], int, bytearray]:
     """Start one child, feed it its secrets, collect its output, and wait for it."""
     with contextlib.ExitStack() as stack:
@@ -231,7 +286,7 @@ def _run(
             raise ToolMissingError(
                 f"{words[0]} is not installed.", resolution=f"Install it: apt install {package}."
             ) from error
-        return tuple(words), *_collect(child, tuple(words), seconds, out, mutates=mutates)
+        return tuple(words), *_collect(child, tuple(words), seconds, out, mutates=mutates, stop=stop)
 
 
 def forbid_core_dumps() -> None:
@@ -250,25 +305,31 @@ def _collect(
     child: "subprocess.Popen[bytes]",
     argv: tuple[str, ...],
     seconds: float,
-    out: _Stream | _SecretStream,
+    out: _Stream | _SecretStream | _Lines,
     *,
     mutates: bool,
+    stop: Callable[[], bool] | None = None,
 ) -> tuple[int, bytearray]:
     assert child.stdout is not None and child.stderr is not None  # noqa: S101 (both are PIPE above)
     err = _Stream()
-    deadline = time.monotonic() + seconds
+    deadline, next_signal = time.monotonic() + seconds, 0.0
     with selectors.DefaultSelector() as selector, child.stdout, child.stderr:
         selector.register(child.stdout, selectors.EVENT_READ, out)
         selector.register(child.stderr, selectors.EVENT_READ, err)
         while selector.get_map():
-            ready = selector.select(max(0.0, deadline - time.monotonic()))
-            if not ready:
+            left = max(0.0, deadline - time.monotonic())
+            ready = selector.select(left if stop is None else _LOOK_AROUND_SECONDS)
+            if stop is not None:
+                if stop() and time.monotonic() >= next_signal:
+                    child.send_signal(signal.SIGTERM)
+                    next_signal = time.monotonic() + _LOOK_AROUND_SECONDS
+            elif not ready:
                 raise _give_up(child, argv, seconds, mutates=mutates)
             for key, _ in ready:
                 if not key.data.take(key.fd):
                     selector.unregister(key.fileobj)
         try:
-            status = child.wait(max(0.1, deadline - time.monotonic()))
+            status = child.wait(None if stop is not None else max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             raise _give_up(child, argv, seconds, mutates=mutates) from None
     return status, err.collected

@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from volward.errors import (
@@ -23,7 +24,7 @@ from volward.errors import (
     VolwardError,
 )
 from volward.host import creds
-from volward.keys.source import KEY_BYTES, KeyRef
+from volward.keys.source import KeyRef, new_key
 from volward.model import ProviderKind
 from volward.secret import SecretBytes
 
@@ -58,6 +59,10 @@ class CredentialSource:
         """Return version 1 of the volume's key."""
         return KeyRef(self.provider, f"volward.{volume}", 1)
 
+    def next_ref(self, ref: KeyRef, *, deadline_seconds: float = 0.0) -> KeyRef:  # noqa: ARG002
+        """Return the ref of a key's successor."""
+        return replace(ref, version=ref.version + 1)
+
     def path(self, ref: KeyRef) -> Path:
         """Return the file of that key."""
         return self._directory / _file_name(ref)
@@ -87,7 +92,7 @@ class CredentialSource:
     def create(self, ref: KeyRef, *, adopt: bool, deadline_seconds: float = 0.0) -> KeyRef:
         """Create the key, or adopt the one that is there; see KeySource."""
         if not self.present(ref):
-            with SecretBytes.random(KEY_BYTES) as key:
+            with new_key() as key:
                 sealed = creds.encrypt(_file_name(ref), key, seal=self._chosen_seal(), pcrs=self._pcrs)
                 if self._store(ref, sealed):
                     self._compare(ref, key)

@@ -13,11 +13,22 @@ Format (a JSON object as the LUKS2 specification 1.1 wants it; stock cryptsetup 
        "key_version": 1,
        "fingerprint": "0123...",             32 hex digits, only for random 64-byte keys; see fingerprint()
        "confirmed": true,                    only for recovery keys: typed back by their owner
+       "created": 1767225600,                when the key was made, seconds since the epoch; without it: not known
+       "retired": 1775001600,                when a successor took over; only of keys that have one
        "details": {"mount": "kv"}}}          only where the provider needs more to find the key
 
 A recovery keyslot has this token and not ``systemd-recovery``: that one carries nothing beyond its type, and
 two tokens for one keyslot would be two writes that a power cut can part. Keyslots with a systemd-recovery
 token, enrolled by others, count as recovery keyslots all the same. TPM keyslots have systemd's token alone.
+
+A token is changed in place: `cryptsetup token import --token-id N --token-replace` (cryptsetup 2.6.1 and 2.7.5) is one
+update of the header, whose two copies carry a sequence number. A cut leaves the old token or the new one, never
+none and never both.
+
+While the TPM is enrolled anew its old token is *parked*: in its place stands the same object inside a token of type
+"volward-parked", since systemd-cryptenroll adds nothing while a token with the same policy is there::
+
+    {"type": "volward-parked", "keyslots": ["1"], "volward": {"version": 1, "token": {"type": "systemd-tpm2", ...}}}
 """
 
 import hashlib
@@ -34,6 +45,7 @@ from volward.secret import SecretBytes
 
 TYPE = "volward"
 FORMAT_VERSION = 1
+PARKED = "volward-parked"
 SYSTEMD_RECOVERY = "systemd-recovery"
 _FINGERPRINT_DOMAIN = b"volward key fingerprint 1\0"
 _FINGERPRINT_BYTES = 16
@@ -48,6 +60,8 @@ class HeaderToken:
     keyslots: tuple[int, ...]
     fingerprint: str = ""
     confirmed: bool | None = None  # None: says nothing about it
+    created: int | None = None  # seconds since the epoch; None: not known
+    retired: int | None = None  # seconds since the epoch; None: it has no successor
 
 
 def fingerprint(key: SecretBytes) -> str:
@@ -79,6 +93,10 @@ def build(token: HeaderToken) -> str:
         body["fingerprint"] = token.fingerprint
     if token.confirmed is not None:
         body["confirmed"] = token.confirmed
+    if token.created is not None:
+        body["created"] = token.created
+    if token.retired is not None:
+        body["retired"] = token.retired
     if ref.details:
         body["details"] = dict(ref.details)
     return json.dumps({"type": TYPE, "keyslots": [str(slot) for slot in token.keyslots], TYPE: body})
@@ -111,6 +129,8 @@ def parse(token: Token) -> HeaderToken:
         keyslots=token.keyslots,
         fingerprint=_text(token, body, "fingerprint", default=""),
         confirmed=confirmed,
+        created=_moment(token, body, "created"),
+        retired=_moment(token, body, "retired"),
     )
 
 
@@ -130,9 +150,43 @@ def all_of(header: Header) -> tuple[tuple[Token, HeaderToken], ...]:
 
 
 def of_provider(header: Header, provider: ProviderKind) -> tuple[HeaderToken, ...]:
-    """Return what the tokens of one provider say, the newest key version first."""
+    """Return what the tokens of one provider say: keys that are not retired first, then the newest first."""
     found = [content for _, content in all_of(header) if content.ref.provider is provider]
-    return tuple(sorted(found, key=lambda content: -content.ref.version))
+    return tuple(sorted(found, key=_order))
+
+
+def _order(content: HeaderToken) -> tuple[bool, int, int]:
+    """Recovery keys have all the same version; there the moment tells which is the newest."""
+    return content.retired is not None, -content.ref.version, -(content.created or 0)
+
+
+def dated(token: Token, *, retired: int | None, details: Mapping[str, str] | None = None) -> str:
+    """Return the JSON of a token of volward's with another ``retired``, and other ``details`` where they are given.
+
+    What this volward does not know stays.
+    """
+    own = token.fields[TYPE]
+    body = {name: value for name, value in own.items() if name != "retired"} if isinstance(own, Mapping) else {}
+    if retired is not None:
+        body["retired"] = retired
+    if details:
+        body["details"] = dict(details)
+    return json.dumps({**token.fields, "keyslots": [str(slot) for slot in token.keyslots], TYPE: body})
+
+
+def park(token: Token) -> str:
+    """Return the JSON that takes the place of another's token, with that token inside it."""
+    body = {"version": FORMAT_VERSION, "token": dict(token.fields)}
+    return json.dumps({"type": PARKED, "keyslots": [str(slot) for slot in token.keyslots], TYPE: body})
+
+
+def unpark(token: Token) -> str:
+    """Return the JSON of the token that was parked. Raises DamagedHeaderError when there is none in it."""
+    body = token.fields.get(TYPE)
+    inside = body.get("token") if token.type == PARKED and isinstance(body, Mapping) else None
+    if not isinstance(inside, Mapping) or not isinstance(inside.get("type"), str):
+        raise _damaged(token, "it has no token parked in it")
+    return json.dumps({**inside, "keyslots": [str(slot) for slot in token.keyslots]})
 
 
 def recovery_keyslots(header: Header, *, confirmed: bool = False) -> tuple[int, ...]:
@@ -171,6 +225,15 @@ def _text(token: Token, body: Mapping[str, object], name: str, *, default: str |
     value = body.get(name, default)
     if not isinstance(value, str) or (default is None and not value):
         raise _damaged(token, f"'{name}' is not a text")
+    return value
+
+
+def _moment(token: Token, body: Mapping[str, object], name: str) -> int | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if not _is_number(value) or value < 0:
+        raise _damaged(token, f"'{name}' is not a number of seconds since the epoch")
     return value
 
 

@@ -205,6 +205,10 @@ class PromptSource:
         """Return the ref of the volume's passphrase."""
         return KeyRef(self.provider, volume, 1)
 
+    def next_ref(self, ref: KeyRef, *, deadline_seconds: float = 0.0) -> KeyRef:  # noqa: ARG002
+        """Return the same ref: what a person types has no versions."""
+        return ref
+
     def refs(self, volume: str, *, deadline_seconds: float = 0.0) -> tuple[KeyRef, ...]:  # noqa: ARG002
         """Return one ref: a passphrase may always be tried."""
         return (self.first_ref(volume),)

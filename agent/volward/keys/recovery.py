@@ -170,6 +170,10 @@ class RecoverySource:
         """Return the ref of the volume's recovery key."""
         return KeyRef(self.provider, f"{volume}.recovery", 1)
 
+    def next_ref(self, ref: KeyRef, *, deadline_seconds: float = 0.0) -> KeyRef:  # noqa: ARG002
+        """Return the same ref: what a person types has no versions."""
+        return ref
+
     def refs(self, volume: str, *, deadline_seconds: float = 0.0) -> tuple[KeyRef, ...]:  # noqa: ARG002
         """Return one ref: a recovery key may always be typed."""
         return (self.first_ref(volume),)
@@ -186,7 +190,7 @@ class RecoverySource:
                 if self._confirm is None:
                     raise NoTerminalError(
                         "A recovery key was to be made, and nobody is there to see it.",
-                        resolution="Run the command on a terminal, or use `--recovery-fd`.",
+                        resolution="Run the command on a terminal, or use `--recovery-vault` or `--recovery-fd`.",
                     )
                 self._confirm(key)
         except BaseException:

@@ -16,6 +16,7 @@ from volward.model import ProviderKind, Token
 from volward.secret import SecretBytes
 
 KEY_BYTES = 64  # of a random unlocking key
+_NEWLINE = 0x0A
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,31 @@ class KeyRef:
 
     def __str__(self) -> str:
         return f"{self.provider}:{self.name}.v{self.version}"
+
+
+@dataclass(frozen=True)
+class KeyPurpose:
+    """What a new key is for, as far as it is known: a store that can write such things down does."""
+
+    volume: str = ""
+    luks_uuid: str = ""
+    device: str = ""  # what identifies it, as a text for people
+    reason: str = ""  # "provisioning", "rotation", ...
+
+
+def new_key() -> SecretBytes:
+    """Return a new random unlocking key: KEY_BYTES bytes, none of them a newline (511 bits of chance).
+
+    `cryptsetup reencrypt` takes the keys of several keyslots on its standard input, a line each.
+    """
+
+    key = SecretBytes.random(KEY_BYTES)
+    with key.view() as window:
+        for at in range(KEY_BYTES):
+            while window[at] == _NEWLINE:
+                with SecretBytes.random(1) as another, another.view() as byte:
+                    window[at] = byte[0]
+    return key
 
 
 class KeySource(Protocol):
@@ -55,6 +81,14 @@ class KeySource(Protocol):
 
     def first_ref(self, volume: str) -> KeyRef:
         """Return the ref under which the volume's first key is created."""
+        ...
+
+    def next_ref(self, ref: KeyRef, *, deadline_seconds: float) -> KeyRef:
+        """Return the ref under which the successor of a key is created: the same name, the next version.
+
+        Versions that the store had once and deleted count. Of keys that a person types there is one name and one
+        version: their only ref.
+        """
         ...
 
     def refs(self, volume: str, *, deadline_seconds: float) -> tuple[KeyRef, ...]:
@@ -79,6 +113,19 @@ class KeySource(Protocol):
 
     def read(self, ref: KeyRef, *, deadline_seconds: float) -> SecretBytes:
         """Return the key; the caller wipes it (``with source.read(...) as key``)."""
+        ...
+
+
+@runtime_checkable
+class Rewrapper(Protocol):
+    """A KeySource whose store wraps keys under a key of its own that has versions."""
+
+    def rewrap(self, ref: KeyRef, *, deadline_seconds: float) -> KeyRef:
+        """Return the ref of the same key, wrapped by the newest version; ``ref`` where there is nothing to be done.
+
+        The old wrapped form goes on to unwrap until the store's owner forbids its version. Raises VerificationError
+        when the new one unwraps to another key.
+        """
         ...
 
 

@@ -9,6 +9,8 @@ from volward.errors import DamagedHeaderError, DeviceUnknownError, VolwardError
 from volward.keys.providers import Providers
 from volward.model import Action, Header, Observation, ProviderKind, Step, VolumeSpec
 from volward.observe import observe
+from volward.operations import header_backup
+from volward.operations.unfinished import unfinished
 from volward.os_errors import explained
 from volward.plan.device import present_device
 from volward.plan.orphan import removing
@@ -16,8 +18,10 @@ from volward.plan.orphan import removing
 _ENROL = Action(Step.ENROL_RECOVERY, "enrol a recovery key", "its owner asked for it", provider=ProviderKind.RECOVERY)
 
 
-def enrol_recovery_key(spec: VolumeSpec, delivery: RecoveryDelivery, *, deadline_seconds: float) -> None:
+def enrol_recovery_key(spec: VolumeSpec, delivery: RecoveryDelivery, *, deadline_seconds: float) -> tuple[str, ...]:
     """Make a recovery key, hand it over, and enrol it; earlier ones stay. Raises what the action raises.
+
+    Returns warnings about the header's backup that follows, as sentences.
 
     An earlier run that was cut short left a keyslot that nobody has a key to: that goes first.
     """
@@ -32,15 +36,19 @@ def enrol_recovery_key(spec: VolumeSpec, delivery: RecoveryDelivery, *, deadline
                 if not journal.announced(spec.name):
                     operation.end("nothing was enrolled")
                 raise
+            remarks = _backed_up(work)
         operation.end("done")
+        return remarks
 
 
 def give_up(spec: VolumeSpec, record: journal.Record, *, deadline_seconds: float) -> tuple[int, ...]:
     """Abort an enrolment: remove the keyslots that it left without a token, and return them.
 
     Raises NoOpenerError when no other key is at hand (rule 4); then the operation stays unfinished.
+    UnknownOperationError when it has ended.
     """
     with explained(f"Giving up {record.operation}"), lock.held(spec.name):
+        record = unfinished(record.operation)  # another volward may have gone on with it, before it let go of the lock
         seen = _seen(spec)
         provable_header(spec, seen)
         seen = replace(seen, announced=record.announced)
@@ -48,8 +56,15 @@ def give_up(spec: VolumeSpec, record: journal.Record, *, deadline_seconds: float
         with Providers() as providers, Work.on(spec, seen, providers) as work:
             work.deadline_seconds = deadline_seconds
             _run(removing(seen), work, operation)
+            if seen.orphaned_keyslots:
+                _backed_up(work)
         operation.end("aborted")
         return seen.orphaned_keyslots
+
+
+def _backed_up(work: Work) -> tuple[str, ...]:
+    keys = [held.key for held in work.keys.values()]
+    return header_backup.after_change(work.spec, work.providers, deadline_seconds=work.deadline_seconds, held=keys)
 
 
 def provable_header(spec: VolumeSpec, seen: Observation) -> Header:

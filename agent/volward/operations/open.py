@@ -1,4 +1,4 @@
-"""open: mapping and mount of volumes that are provisioned, in parallel. Never destructive, needs no terminal.
+"""open: mapping and mount of provisioned volumes, side by side. Never destructive, needs no terminal.
 
 Not journaled, so that a full root disk does not keep a volume closed: each step shows on the host itself, and
 running it again takes up where it stopped.
@@ -13,12 +13,11 @@ from volward import audit, lock, openings
 from volward.apply import Work, apply
 from volward.errors import VerificationError, VolwardError
 from volward.keys.providers import Providers
-from volward.model import Observation, Plan, ProviderKind, VolumeSpec
+from volward.model import Goal, Observation, Plan, ProviderKind, VolumeSpec
 from volward.observe import observe
 from volward.operations.prepare import plan_for
 from volward.operations.watcher import Watcher
 from volward.os_errors import explained
-from volward.plan import Goal
 from volward.surroundings import Surroundings
 from volward.verify import verify
 
@@ -37,9 +36,14 @@ class Opened:
 
 
 def open_volumes(
-    specs: Sequence[VolumeSpec], watcher: Watcher, *, deadline_seconds: float, ask_recovery: bool = False
+    specs: Sequence[VolumeSpec],
+    watcher: Watcher,
+    *,
+    deadline_seconds: float,
+    ask_recovery: bool = False,
+    goal: Goal = Goal.OPEN,
 ) -> tuple[Opened, ...]:
-    """Open and mount volumes side by side; an outcome a volume, in the order given.
+    """Open and mount volumes side by side (only open them, for Goal.MAP); an outcome a volume, in the order given.
 
     ``deadline_seconds`` bounds how long an unreachable provider is waited for. With ``ask_recovery`` the
     recovery key is asked for on the terminal in place of the configured providers.
@@ -50,7 +54,7 @@ def open_volumes(
         before.all_carriers  # noqa: B018 (read here, once, and not by each thread)
 
     with Providers() as providers:
-        one = partial(_open, _Pass(before, providers, watcher, deadline_seconds, ask_recovery))
+        one = partial(_open, _Pass(before, providers, watcher, deadline_seconds, ask_recovery, goal))
         if len(specs) < 2 or ask_recovery or any(ProviderKind.PROMPT in spec.providers for spec in specs):
             return tuple(map(one, specs))  # questions come one after another; Ctrl-C reaches the main thread alone
         with ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(specs))) as pool:
@@ -66,6 +70,7 @@ class _Pass:
     watcher: Watcher
     deadline_seconds: float
     ask_recovery: bool
+    goal: Goal
 
     def look(self, spec: VolumeSpec) -> Observation:
         return observe(spec, to_open=True, surroundings=Surroundings(earlier=self.before))
@@ -88,7 +93,7 @@ def _open(shared: _Pass, spec: VolumeSpec) -> Opened:
 def _open_locked(shared: _Pass, spec: VolumeSpec) -> Opened:
     watcher = shared.watcher
     seen = shared.look(spec)
-    plan = plan_for(spec, seen, Goal.OPEN, can_hand_over_recovery=False)
+    plan = plan_for(spec, seen, shared.goal, can_hand_over_recovery=False)
     if not plan.actions:
         return Opened(spec.name, plan)
     work = Work.on(spec, seen, shared.providers)
@@ -103,7 +108,7 @@ def _open_locked(shared: _Pass, spec: VolumeSpec) -> Opened:
                 watcher.step_failed(spec.name, action)
                 raise
             watcher.step_done(spec.name, action)
-    found = verify(spec, shared.look(spec), provisioned=False)
+    found = verify(spec, shared.look(spec), shared.goal)
     if found:
         raise VerificationError(
             f"{spec.name} is not open as planned: {'; '.join(map(str, found))}.",

@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 
 from volward import journal
 from volward.errors import VolwardError
-from volward.model import Observation, Plan, StoreKind, VolumeSpec
+from volward.model import Goal, Observation, Plan, StoreKind, VolumeSpec
 from volward.observe import observe
 from volward.os_errors import explained
-from volward.plan import Goal, as_if_blank, plan_scratch, plan_volume, with_wipe
+from volward.plan import as_if_blank, plan_scratch, plan_volume, with_wipe
 
 _RESUMED = (journal.PROVISION, journal.ENROL)  # by the next `volward apply`
 

@@ -14,13 +14,14 @@ from volward import journal, lock
 from volward.apply import RecoveryDelivery, Work, apply
 from volward.errors import ConfirmationError, IdentityError, VerificationError, VolwardError
 from volward.host import boot, systemd
+from volward.keys.ages import stored_kinds
 from volward.keys.providers import Providers
-from volward.model import Action, Identity, Step, VolumeSpec
+from volward.model import Action, Goal, Identity, Step, VolumeSpec
 from volward.observe import observe
+from volward.operations import header_backup
 from volward.operations.prepare import plan_for, seen_with_journal
 from volward.operations.watcher import Watcher
 from volward.os_errors import explained
-from volward.plan import Goal
 from volward.verify import verify
 
 _KEY_STEPS = frozenset({Step.REMOVE_KEYSLOT, Step.ENROL_KEY, Step.ENROL_TPM2, Step.ENROL_RECOVERY})
@@ -90,14 +91,25 @@ def _recorded(outcomes: dict[str, Outcome], *names: str) -> Iterator[None]:
 
 
 def _have_systemd_read(running: Sequence["_Running"]) -> None:
-    """One reload for a whole pass; enabling the boot unit includes one."""
+    """One reload for a whole pass; enabling a unit includes one."""
     unit = boot.unit()
     at_boot = any(one.spec.open_at_boot for one in running)
+    reloaded = False
     if at_boot and not (unit.current and boot.enabled()):
         unit.write()
         boot.enable()
-    elif any(one.wrote_units for one in running):
+        reloaded = True
+    if any(stored_kinds(one.spec) for one in running) and not _rotates_by_itself():
+        for each in boot.rotation_units():
+            each.write()
+        boot.enable([boot.ROTATING_TIMER], now=True)
+        reloaded = True
+    if not reloaded and any(one.wrote_units for one in running):
         systemd.reload()
+
+
+def _rotates_by_itself() -> bool:
+    return boot.enabled(boot.ROTATING_TIMER) and all(unit.current for unit in boot.rotation_units())
 
 
 class _Running:
@@ -109,12 +121,13 @@ class _Running:
         self._providers = providers
         self.wrote_units = False
         self.left_out: VolwardError | None = None  # why there is no recovery key yet
+        self._of_backup: tuple[str, ...] = ()
         self._pending: list[Action] = []
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """What the providers had to say, for the person who runs it."""
-        return self._work.remarks + self._work.degraded
+        return self._work.remarks + self._work.degraded + self._of_backup
 
     def begin(
         self,
@@ -196,11 +209,17 @@ class _Running:
 
     def finish(self) -> None:
         """Look again, compare with the plan, and close the journal. Raises VerificationError."""
-        found = verify(self.spec, observe(self.spec), provisioned=True)
+        found = verify(self.spec, observe(self.spec), Goal.PROVISION)
         if found:
             raise VerificationError(
                 f"{self.spec.name} is not as planned: {'; '.join(map(str, found))}.",
                 resolution=f"`volward status {self.spec.name}` shows it; `volward apply` goes on from there.",
             )
         if self._operation:
+            # Before its end: a run that is cut here backs the header up when it is resumed.
+            keys = [held.key for held in self._work.keys.values()]
+            deadline = self._work.deadline_seconds
+            self._of_backup = header_backup.after_change(
+                self.spec, self._providers, deadline_seconds=deadline, held=keys
+            )
             self._operation.end("done")

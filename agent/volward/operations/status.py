@@ -3,16 +3,20 @@
 Needs no secret and takes no lock, so that it answers while another volward works.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from volward import journal, openings, pins
+from volward import journal, logins, openings, pins
 from volward.errors import JournalError, VolwardError
+from volward.header_backup import files, freshness
+from volward.header_backup.freshness import BackupState, Freshness
 from volward.host import cgroup, mapping, space
 from volward.host.cgroup import Running
 from volward.host.mapping import CryptTable
 from volward.journal import Record
-from volward.model import MappingState, Observation, Pin, VolumeSpec
+from volward.model import MappingState, Observation, Pin, StoreKind, VolumeSpec
 from volward.observe import glance
 from volward.openings import Opening
 from volward.report.volume import Consumer, SeenVolume
@@ -24,9 +28,10 @@ def look_at(specs: Sequence[VolumeSpec]) -> tuple[SeenVolume, ...]:
     surroundings = Surroundings()
     records = _Operations()
     looked = [_look(spec, surroundings, records) for spec in specs]
+    backups = _Backups()
     tables = _tables() if any(one.seen.mapping.state is not MappingState.ABSENT for one in looked) else _Tables({}, "")
     running = cgroup.look() if any(spec.consumers for spec in specs) else None
-    return tuple(_complete(one, tables, running) for one in looked)
+    return tuple(_complete(one, tables, running, backups.of(one.spec, one.seen)) for one in looked)
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,25 @@ class _Operations:
         return journal.unfinished(volume) if self._by_volume is None else self._by_volume.get(volume, ())
 
 
+class _Backups:
+    """Header backups by volume: one listing of each directory."""
+
+    def __init__(self) -> None:
+        self._names: dict[Path, dict[str, list[Path]]] = {}
+
+    def of(self, spec: VolumeSpec, seen: Observation) -> BackupState | None:
+        """None for a scratch volume, which has no header."""
+        if spec.store is StoreKind.SCRATCH:
+            return None
+        directory = spec.header_backups
+        try:
+            if directory not in self._names:
+                self._names[directory] = files.names(directory)
+        except OSError as error:
+            return BackupState(Freshness.UNKNOWN, error=f"{directory} cannot be read: {error.strerror}.")
+        return freshness.judge(self._names[directory].get(spec.name, ()), seen.header)
+
+
 def _look(spec: VolumeSpec, surroundings: Surroundings, records: _Operations) -> _Looked:
     pin: Pin | None = None
     pin_error = operations_error = ""
@@ -88,7 +112,9 @@ def _tables() -> _Tables:
         return _Tables({}, f"The table of the mapping is unknown: {error}")
 
 
-def _complete(looked: _Looked, tables: _Tables, running: Running | None) -> SeenVolume:
+def _complete(
+    looked: _Looked, tables: _Tables, running: Running | None, header_backup: BackupState | None
+) -> SeenVolume:
     spec, seen = looked.spec, looked.seen
     mapped = seen.mapping
     is_open = mapped.state is not MappingState.ABSENT
@@ -96,6 +122,7 @@ def _complete(looked: _Looked, tables: _Tables, running: Running | None) -> Seen
     return SeenVolume(
         spec=spec,
         seen=seen,
+        at=time.time(),
         pin_error=looked.pin_error,
         operations=looked.operations,
         operations_error=looked.operations_error,
@@ -105,6 +132,8 @@ def _complete(looked: _Looked, tables: _Tables, running: Running | None) -> Seen
         space=space.of(spec.mount_point, number=mapped.number) if whole and spec.mount_point else None,
         consumers=tuple(Consumer(name, running.of(name)) for name in spec.consumers) if running else (),
         opening=_opening(spec.name, seen),
+        header_backup=header_backup,
+        login=logins.read(spec.vault.server.address) if spec.vault else None,
     )
 
 

@@ -1,7 +1,7 @@
 """Who is told of the steps of an operation, and says when to stop."""
 
 from volward.errors import InterruptedRunError
-from volward.model import Action
+from volward.model import Action, Progress
 
 
 class Watcher:
@@ -15,6 +15,9 @@ class Watcher:
 
     def step_failed(self, volume: str, action: Action) -> None:
         """An action has ended with an error."""
+
+    def progress(self, volume: str, so_far: Progress) -> None:
+        """A long step has come so far."""
 
     def interrupted(self) -> bool:
         """Say whether the person asked to stop; then no further action is begun."""

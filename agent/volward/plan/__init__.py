@@ -4,9 +4,8 @@ It returns frozen actions, each with its reason, or the reason why there is noth
 by raising. Nothing here changes or reads the host.
 """
 
-from volward.plan.goal import Goal
 from volward.plan.overwrite import as_if_blank, with_wipe
 from volward.plan.scratch import plan_scratch
 from volward.plan.volume import plan_volume
 
-__all__ = ["Goal", "as_if_blank", "plan_scratch", "plan_volume", "with_wipe"]
+__all__ = ["as_if_blank", "plan_scratch", "plan_volume", "with_wipe"]

@@ -7,7 +7,7 @@ read, is not the pinned one or carries the volume itself is refused as ever.
 from dataclasses import replace
 
 from volward.model import Action, BlankProbe, Observation, Plan, Presence, Step, StoreKind, VolumeSpec
-from volward.plan.device import current_operation
+from volward.plan.operation import current_operation
 
 _NEEDS_BLANK = (Step.FORMAT, Step.CLAIM_SCRATCH)
 
@@ -36,7 +36,7 @@ def with_wipe(spec: VolumeSpec, seen: Observation, plan: Plan) -> Plan:
     findings = seen.probe.findings if seen.probe else ()
     if not findings or not any(action.step in _NEEDS_BLANK for action in plan.actions):
         return plan
-    found = ", ".join(f"{one.what} at byte {one.offset_bytes}" for one in findings)
+    found = ", ".join(map(str, findings))
     actions: list[Action] = []
     for action in plan.actions:
         if action.step in _NEEDS_BLANK:

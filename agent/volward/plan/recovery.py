@@ -7,5 +7,5 @@ def recovery_warnings(spec: VolumeSpec, seen: Observation, *, planned: bool) -> 
     """Warn about a volume without a confirmed recovery key, unless one is about to be enrolled."""
     if seen.recovery_confirmed or planned:
         return ()
-    enrol = f"`volward recovery enrol {spec.name}` on a terminal (or with --recovery-fd into an escrow)"
+    enrol = f"`volward recovery enrol {spec.name}` on a terminal (or with --recovery-vault or --recovery-fd)"
     return (f"{spec.name} has no confirmed recovery key; run {enrol}",)

@@ -5,7 +5,7 @@ boot, on a mapping created in that very operation, over a device whose marker an
 """
 
 from volward.errors import FileSystemError, ForeignHeaderError, NotProvisionedError
-from volward.model import Action, FileSystem, MappingState, Observation, Plan, Presence, Step, VolumeSpec
+from volward.model import Action, FileSystem, Goal, MappingState, Observation, Plan, Presence, Step, VolumeSpec
 from volward.plan.device import (
     present_device,
     refuse_mapping,
@@ -14,8 +14,7 @@ from volward.plan.device import (
     refuse_use,
     refuse_use_of_mapping,
 )
-from volward.plan.goal import Goal
-from volward.plan.volume import at_boot, mounting
+from volward.plan.mount import at_boot, mounting
 
 
 def plan_scratch(spec: VolumeSpec, seen: Observation, goal: Goal) -> Plan:

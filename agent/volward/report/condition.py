@@ -6,12 +6,17 @@ The words are published (docs/reference/status.md and status.schema.json): monit
 from dataclasses import dataclass
 from enum import StrEnum
 
+from volward.header_backup.freshness import Freshness
+from volward.journal import ROTATE
+from volward.keys.ages import days
+from volward.logins import EARLY_SECONDS
 from volward.model import CopyState, MappingState, MountPointState, MountUnitState, Presence, StoreKind
+from volward.report import key_ages
 from volward.report.amount import size
 from volward.report.volume import SeenVolume
 
 _NEARLY_FULL_PERCENT = 90
-_RESTORE = "Restore the header from a backup (cryptsetup luksHeaderRestore)."
+_RESTORE = "Restore the header from a backup: `volward header restore {}`."
 
 
 class State(StrEnum):
@@ -56,7 +61,16 @@ class Condition:
 def judge(one: SeenVolume) -> Condition:
     """Say how a volume is."""
     state, why = _state(one)
-    remarks = [*why, *_device(one), *_header(one), *_in_use(one), *_history(one), *_unreadable(one)]
+    remarks = [
+        *why,
+        *_device(one),
+        *_header(one),
+        *_keys(one),
+        *_login(one),
+        *_in_use(one),
+        *_history(one),
+        *_unreadable(one),
+    ]
     if state is State.OK and any(remark.problem for remark in remarks):
         state = State.DEGRADED
     return Condition(state, tuple(remarks))
@@ -109,7 +123,8 @@ def _state_of_device(one: SeenVolume) -> tuple[State, list[Remark]]:
         return State.FOREIGN, [
             Remark(
                 f"The device carries the LUKS UUID {seen.header.uuid}; pinned is {seen.pin.luks_uuid}.",
-                "It may be another disk: compare its serial number. If it is right, `volward repin` accepts it.",
+                f"It may be another disk: compare its serial number. If it is right, `volward repin {one.spec.name}` "
+                "accepts it.",
             )
         ]
     if seen.pin is None and not one.pin_error and not seen.unfinished:
@@ -130,7 +145,7 @@ def _state_without_header(one: SeenVolume) -> tuple[State, list[Remark]]:
         case Presence.PRESENT if "LUKS1" in seen.header_error:
             return State.FOREIGN, [Remark(seen.header_error, "volward leaves it alone.")]
         case Presence.PRESENT:
-            return State.DAMAGED, [Remark(seen.header_error, f"Do not format. {_RESTORE}")]
+            return State.DAMAGED, [Remark(seen.header_error, f"Do not format. {_RESTORE.format(spec.name)}")]
     half_made = seen.unfinished is not None
     if half_made or (seen.pin is None and not one.pin_error):
         what = "Its provisioning has not ended." if half_made else "It is not provisioned yet."
@@ -138,7 +153,7 @@ def _state_without_header(one: SeenVolume) -> tuple[State, list[Remark]]:
     return State.DAMAGED, [
         Remark(
             "The device of this volume has no LUKS2 header any more.",
-            f"Do not format. If it is the right disk: {_RESTORE}",
+            f"Do not format. If it is the right disk: {_RESTORE.format(spec.name)}",
         )
     ]
 
@@ -198,26 +213,77 @@ def _header(one: SeenVolume) -> list[Remark]:
     found = []
     if header.damaged:
         copies = f"primary {header.primary}, secondary {header.secondary}"
-        mend = "Back the header up first (cryptsetup luksHeaderBackup), then `cryptsetup repair` mends it."
+        mend = f"`volward header repair {spec.name}` mends it, and keeps what is there."
         if CopyState.UNKNOWN in (header.primary, header.secondary):
             mend = "A part of the header could not be read: the disk may be failing. Back the header up now."
         found.append(Remark(f"One copy of the header is not whole ({copies}); the volume still opens.", mend))
     if header.label != spec.name:
-        rename = f"`cryptsetup config --label {spec.name}` on the device names it; nothing else depends on it."
+        rename = f"`cryptsetup config {spec.device} --label {spec.name}` names it; until then it cannot be opened."
         found.append(Remark(f"The header's label is {header.label or 'empty'}, not {spec.name}.", rename))
     if any("reencrypt" in requirement for requirement in header.requirements):
-        found.append(Remark("A re-encryption has not ended.", "Let it end: `cryptsetup reencrypt --resume-only`."))
+        found.append(
+            Remark("A re-encryption has not ended.", f"Let it end: `volward rotate --volume-key {spec.name}`.")
+        )
     if not any(keyslot.opens_data for keyslot in header.keyslots):
         lost = "If it is open now, copy the data away before it is closed: nothing opens it again."
         found.append(Remark("No keyslot opens the data.", lost))
-    enrolled = {"tpm2" if t.type == "systemd-tpm2" else t.provider for t in header.tokens if t.keyslots}
+    enrolled = {token.opened_by for token in header.tokens if token.keyslots}
     missing = [str(provider) for provider in spec.providers if provider not in enrolled]
     if missing:
         found.append(Remark(f"No key of {', '.join(missing)} is enrolled.", f"`volward apply {spec.name}` enrols it."))
+    found += _header_backup(one)
     if not one.seen.recovery_confirmed:
         enrol = f"`volward recovery enrol {spec.name}` makes one."
         found.append(Remark("It has no confirmed recovery key.", enrol, problem=False))
     return found
+
+
+def _keys(one: SeenVolume) -> list[Remark]:
+    """Keys that are too old. A timer sees to them once a day, so that only a late one is a problem."""
+    found = []
+    for key in key_ages.keys(one):
+        if not key.overdue_seconds or key.created is None:
+            continue
+        old = days(int(one.at) - key.created)
+        allowed = days(one.spec.rotation.max_age_seconds)
+        how = "" if key.by_timer else f" --provider {key.provider}"
+        mend = f"`volward rotate{how} {one.spec.name}` makes a new one."
+        if key.by_timer:
+            mend += " The timer does it once a day: `systemctl status volward-rotate.timer`."
+        late = key.by_timer and key.overdue_seconds > key_ages.PATIENCE_SECONDS
+        found.append(Remark(f"The key of {key.provider} is {old} old, {allowed} are allowed.", mend, problem=late))
+    return found
+
+
+def _login(one: SeenVolume) -> list[Remark]:
+    """A login to Vault that ends soon: nobody notices before the next boot, which then stands still."""
+    life = one.login
+    if life is None:
+        return []
+    renew = "Make a new secret id, and seal it (docs/how-to/vault.md); `volward preflight` looks again."
+    if life.ends_at is not None and life.ends_at - one.at < EARLY_SECONDS:
+        left = int(life.ends_at - one.at)
+        how = f"ends in {days(left)}" if left > 0 else "has ended"
+        return [Remark(f"The login to Vault at {life.address} {how}.", renew)]
+    if life.uses_left == 1:
+        return [Remark(f"The secret id for Vault at {life.address} has one use left.", renew)]
+    return []
+
+
+def _header_backup(one: SeenVolume) -> list[Remark]:
+    backup = one.header_backup
+    if backup is None or one.seen.pin is None or one.seen.unfinished is not None:
+        return []
+    make = f"`volward header backup {one.spec.name}` makes one."
+    match backup.freshness:
+        case Freshness.NONE:
+            return [Remark("Its header has no backup.", make, problem=False)]
+        case Freshness.STALE:
+            return [Remark("The backup of its header is stale: the header was changed since.", make, problem=False)]
+        case Freshness.UNKNOWN if backup.error:
+            return [Remark(backup.error, "Look at its file system.", problem=False)]
+        case _:
+            return []
 
 
 def _in_use(one: SeenVolume) -> list[Remark]:
@@ -283,7 +349,9 @@ def _history(one: SeenVolume) -> list[Remark]:
         where = f"in the step {record.step_begun}" if record.step_begun else "between two steps"
         again = f"`volward resume {record.operation}` goes on, `volward abort {record.operation}` gives it up."
         found.append(Remark(f"The operation {record.operation} was cut {where}.", again))
-        for number in one.seen.header.orphans(record.announced) if one.seen.header else ():
+        if one.seen.header is None or record.verb == ROTATE:  # its key may be in its store already
+            continue
+        for number in one.seen.header.orphans(record.announced):
             mend = f"`volward apply {one.spec.name}` removes it, once another keyslot was shown to open."
             found.append(Remark(f"Keyslot {number} was left by an enrolment that was cut.", mend))
     return found
@@ -293,7 +361,9 @@ def _unreadable(one: SeenVolume) -> list[Remark]:
     """What could not be read beside the volume itself."""
     found = []
     if one.pin_error:
-        found.append(Remark(one.pin_error, f"Look at the disk by hand, then `volward repin {one.spec.name}`."))
+        found.append(
+            Remark(one.pin_error, f"With the file moved away `volward repin {one.spec.name}` records it anew.")
+        )
     if one.operations_error:
         found.append(Remark(one.operations_error, "Keep the file; `volward journal` names it."))
     if one.table_error:

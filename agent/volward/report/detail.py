@@ -4,13 +4,14 @@ import time
 from collections.abc import Iterable, Iterator
 
 from volward.model import Header, Identity, MappingState, MountPointState, Presence, StoreKind
-from volward.report import keyslots
+from volward.report import key_ages, keyslots
 from volward.report.amount import count, size
 from volward.report.condition import Condition
 from volward.report.status import remark_lines
 from volward.report.volume import SeenVolume
 
 _WIDTH = 11
+_MINUTES = "%Y-%m-%d %H:%M"
 _RUNS = {Presence.PRESENT: "running", Presence.ABSENT: "not running", Presence.UNKNOWN: "unknown"}
 
 
@@ -26,6 +27,8 @@ def lines(one: SeenVolume, condition: Condition) -> Iterator[str]:
         ("header", _header(one)),
         ("keyslots", _keyslots(one.seen.header)),
         ("tokens", _tokens(one.seen.header)),
+        ("keys", key_ages.lines(one)),
+        ("vault", _login(one)),
         ("mapping", _mapping(one)),
         ("mount", _mount(one)),
         ("i/o", _io(one)),
@@ -34,6 +37,21 @@ def lines(one: SeenVolume, condition: Condition) -> Iterator[str]:
         ("operations", _operations(one)),
     ):
         yield from _titled(title, texts)
+
+
+def _login(one: SeenVolume) -> Iterator[str]:
+    life = one.login
+    if life is not None:
+        ends = "has no end" if life.ends_at is None else f"ends {_moment(life.ends_at, _MINUTES)}"
+        uses = f", {count(life.uses_left, 'use')} left" if life.uses_left else ""
+        yield f"the login to {life.address} {ends}{uses} (seen {_moment(life.seen_at, _MINUTES)})"
+
+
+def _moment(seconds: float, form: str = f"{_MINUTES}:%S") -> str:
+    try:
+        return time.strftime(form, time.localtime(seconds))
+    except (OverflowError, ValueError, OSError):  # what a file or a server says is no reason not to show the rest
+        return "at no time that there is"
 
 
 def _titled(title: str, texts: Iterable[str]) -> Iterator[str]:
@@ -95,6 +113,10 @@ def _header(one: SeenVolume) -> Iterator[str]:
     yield f"primary copy {header.primary}, secondary copy {header.secondary}, sequence {header.sequence}"
     cipher = f"{header.cipher or 'unknown cipher'}, {header.key_bits}-bit key, {header.sector_size_bytes}-byte sectors"
     yield f"{cipher}, data at {size(header.data_offset_bytes)}"
+    backup = one.header_backup
+    if backup is not None:
+        at = f" ({_moment(backup.created_at)})" if backup.created_at else ""
+        yield f"backup {backup.freshness}{at}"
     if header.flags or header.requirements:
         yield f"flags {', '.join((*header.flags, *header.requirements))}"
 
@@ -167,7 +189,7 @@ def _opened(one: SeenVolume) -> Iterator[str]:
     opening = one.opening
     if opening is not None:
         how = f"by {opening.by}" if opening.by else f"not: {opening.code}"
-        yield f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(opening.at))} {how}"
+        yield f"{_moment(opening.at)} {how}"
     elif one.seen.mapping.state is not MappingState.ABSENT:
         yield "unknown by what: not by volward in this boot"
 

@@ -3,7 +3,7 @@
 from volward.model import Header, Keyslot, Token
 from volward.report.amount import size
 
-_FAMILIAR = {"systemd-tpm2": "tpm2", "systemd-recovery": "recovery"}
+_FAMILIAR = {"systemd-tpm2": "tpm2", "systemd-recovery": "recovery", "volward-parked": "tpm2 (parked)"}
 _PRIORITIES = {0: "ignored unless named", 2: "preferred"}
 
 

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from volward.model import Device, Header, Keyslot, MappingState, Presence, StoreKind
-from volward.report import keyslots
+from volward.report import key_ages, keyslots
 from volward.report.condition import Condition, Remark
 from volward.report.status import Judged
 from volward.report.volume import SeenVolume
@@ -31,11 +31,25 @@ def _volume(one: SeenVolume, condition: Condition) -> dict[str, object]:
         "device": _device(one),
         "pin": _pin(one),
         "header": _header(one),
+        "rotation": key_ages.as_json(one),
+        "vault_login": _login(one),
         "mapping": _mapping(one),
         "mount": _mount(one),
         "consumers": [{"name": each.name, "running": _yes_no_unknown(each.runs)} for each in one.consumers],
         "opening": _opening(one),
         "operations": _operations(one),
+    }
+
+
+def _login(one: SeenVolume) -> dict[str, object] | None:
+    life = one.login
+    if life is None:
+        return None
+    return {
+        "address": life.address,
+        "seen_at": life.seen_at,
+        "ends_at": life.ends_at,
+        "uses_left": life.uses_left or None,
     }
 
 
@@ -90,6 +104,19 @@ def _header(one: SeenVolume) -> dict[str, object]:
         "luks2": _luks2(seen.header, recovery_confirmed=seen.recovery_confirmed) if seen.header else None,
         "scratch_uuid": seen.scratch_uuid or None,
         "same_uuid_on": list(seen.same_uuid_elsewhere),
+        "backup": _backup(one),
+    }
+
+
+def _backup(one: SeenVolume) -> dict[str, object] | None:
+    backup = one.header_backup
+    if backup is None:
+        return None
+    return {
+        "state": str(backup.freshness),
+        "file": str(backup.file) if backup.file else None,
+        "created_at": backup.created_at or None,
+        "error": backup.error or None,
     }
 
 

@@ -5,9 +5,11 @@ What could not be read is said to be so, by None or by an error, and is never le
 
 from dataclasses import dataclass
 
+from volward.header_backup.freshness import BackupState
 from volward.host.mapping import CryptTable, IoCounters
 from volward.host.space import Space
 from volward.journal import Record
+from volward.logins import LoginLife
 from volward.model import Observation, Presence, VolumeSpec
 from volward.openings import Opening
 
@@ -34,6 +36,9 @@ class SeenVolume:
     io: IoCounters | None = None
     space: Space | None = None
     consumers: tuple[Consumer, ...] = ()
+    at: float = 0.0  # when it was looked at, seconds since the epoch
+    header_backup: BackupState | None = None  # None: it has no header by design
+    login: LoginLife | None = None  # to the volume's Vault server; None: it has none, or nobody looked
     opening: Opening | None = None  # of this very mapping, or the last failure of a closed volume
 
     @property

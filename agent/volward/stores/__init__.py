@@ -1,5 +1,6 @@
 """Stores: from the configuration of a volume to its full specification. Pure; imports pydantic through config."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from volward.config import Configuration, VolumeConfig
@@ -7,8 +8,12 @@ from volward.config.store import DirectoryStore, PostgresStore, QdrantStore, Red
 from volward.model import (
     CipherProfile,
     FileSystem,
+    ProviderKind,
     RecoveryProfile,
+    RotationProfile,
     StoreKind,
+    VaultPlace,
+    VaultServer,
     VolumeSpec,
 )
 from volward.stores import directory, postgres, qdrant, redis, scratch
@@ -40,8 +45,8 @@ def profile(config: VolumeConfig) -> Profile:
             raise ValueError(f"a {store.kind} volume needs a mount point")
 
 
-def spec(name: str, config: VolumeConfig) -> VolumeSpec:
-    """Return the specification of one volume, its store's defaults filled in."""
+def spec(name: str, config: VolumeConfig, server: VaultServer | None = None) -> VolumeSpec:
+    """Return the specification of one volume, its store's defaults filled in; ``server`` is its Vault's."""
     wanted = profile(config)
     is_scratch = isinstance(config.store, ScratchStore)
     sector_size = config.cipher.sector_size
@@ -69,17 +74,34 @@ def spec(name: str, config: VolumeConfig) -> VolumeSpec:
             iterations=config.recovery.iterations,
             lanes=config.recovery.lanes,
         ),
+        rotation=RotationProfile(
+            max_age_seconds=config.rotation.max_age,
+            grace_seconds=config.rotation.grace,
+        ),
         tpm2_pcrs=config.tpm2.pcrs,
         credential_seal=config.credential.seal,
         discard=config.discard,
         on_denied_stop=config.on_denied == "stop",
         open_at_boot=config.open_at_boot,
+        vault=None if is_scratch else _place(config, server),
     )
+
+
+def _place(config: VolumeConfig, server: VaultServer | None) -> VaultPlace | None:
+    if server is None or ProviderKind.VAULT not in config.keys:
+        return None
+    wanted = config.vault
+    return VaultPlace(server, wanted.keep, mount=wanted.mount or "", path=wanted.path or "", key=wanted.key)
 
 
 def specs(configuration: Configuration) -> dict[str, VolumeSpec]:
     """Return the specifications of all volumes by name, in the order of the configuration."""
-    return {name: spec(name, config) for name, config in configuration.volumes.items()}
+    server = configuration.vault.server() if configuration.vault else None
+    directory = configuration.header_backup.directory
+    return {
+        name: replace(spec(name, config, server), header_backups=directory)
+        for name, config in configuration.volumes.items()
+    }
 
 
 def hints(config: VolumeConfig) -> tuple[str, ...]:

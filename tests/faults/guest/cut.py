@@ -1,6 +1,7 @@
-"""Runs in the virtual host: begins the first apply of many volumes and cuts each one short at its own point.
+"""Runs in the virtual host: begins the first apply or a rotation of many volumes, each cut short at its own point.
 
-Standard input: {"stop": bool, "at_once": int, "recovery": path, "cuts": [{"volume", "step", "point", "recovery"}]}.
+Standard input: {"verb": "provision" or "rotate", "stop": bool, "at_once": int, "recovery": path, "cuts": [{"volume",
+"step", "point", "recovery"}]}; a rotation's cuts also have "provider" and "now".
 Each volume is provisioned in a process of its own, which at its point ends itself with SIGKILL, or with "stop"
 stands still until the power goes. At the point "after N ms" it is killed N milliseconds after the step began, with
 every process that it started. Prints {volume: how it ended}; "cut" is what is expected. Nothing of this is in the
@@ -22,8 +23,10 @@ from volward import journal, stores
 from volward.cli.delivery import DescriptorDelivery
 from volward.config import load
 from volward.host import cryptenroll, cryptsetup
-from volward.operations import provision
+from volward.model import ProviderKind, VolumeSpec
+from volward.operations import provision, rotate
 from volward.operations.watcher import Watcher
+from volward.plan.rotation import Wish
 from volward.secret import SecretBytes
 
 LOGS = Path("/run/cuts")
@@ -68,19 +71,24 @@ def _in_child(order: dict[str, Any], cut: dict[str, Any], specs: dict[str, Any])
     try:
         _wrap(cut["step"], cut["point"], signal.SIGSTOP if order["stop"] else signal.SIGKILL)
         escrow = os.open(order["recovery"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        outcome = provision.provision(
-            [specs[cut["volume"]]],
-            recovery=DescriptorDelivery(escrow) if cut["recovery"] else None,
-            watcher=Watcher(),
-            approved={cut["volume"]},
-        )
-        print(outcome)
+        delivery = DescriptorDelivery(escrow) if cut["recovery"] else None
+        run = _rotate if order.get("verb") == "rotate" else _provision
+        print(run(specs[cut["volume"]], delivery, cut))
     except BaseException:  # noqa: BLE001 (reported to the test)
         traceback.print_exc()
         status = 4
     finally:
         sys.stdout.flush()
         os._exit(status)
+
+
+def _provision(spec: VolumeSpec, delivery: DescriptorDelivery | None, cut: dict[str, Any]) -> object:
+    return provision.provision([spec], recovery=delivery, watcher=Watcher(), approved={spec.name})
+
+
+def _rotate(spec: VolumeSpec, delivery: DescriptorDelivery | None, cut: dict[str, Any]) -> object:
+    wish = Wish(ProviderKind(cut["provider"]), at_once=cut["now"])
+    return rotate.rotate([spec], rotate.Pass(wish, delivery, Watcher(), {spec.name}, deadline_seconds=60.0))
 
 
 def _wrap(wanted: str, point: str, number: signal.Signals) -> None:
@@ -110,7 +118,9 @@ def _wrap(wanted: str, point: str, number: signal.Signals) -> None:
             after(cryptsetup, "format", also=_erase)
         case "twice":
             _wrap_format_twice(end)
-        case "without-token" if wanted.startswith("enrol-tpm2"):
+        case "token-left":
+            after(cryptsetup, "kill_slot")
+        case "without-token" if "enrol-tpm2" in wanted:
             after(cryptenroll, "enrol_tpm2", also=_forget_token)
         case "without-token":
             after(cryptsetup, "add_key")

@@ -17,8 +17,11 @@ from volward import journal, stores
 from volward.config import load
 from volward.host import cryptsetup
 from volward.keys.credential import CredentialSource
-from volward.model import VolumeSpec
+from volward.keys.providers import Providers
+from volward.model import ProviderKind, VolumeSpec
 from volward.secret import SecretBytes
+
+DEADLINE_SECONDS = 60.0
 
 
 def main() -> None:
@@ -30,19 +33,20 @@ def main() -> None:
         name, _, key = line.partition(b" ")
         escrow.setdefault(name.decode(), []).append(key)
     records = journal.every()
-    with ThreadPoolExecutor(2) as pool:
-        seen = pool.map(lambda name: _look(specs[name], escrow.get(name, []), records), order["volumes"])
+    with Providers() as providers, ThreadPoolExecutor(2) as pool:
+        seen = pool.map(lambda name: _look(specs[name], escrow.get(name, []), records, providers), order["volumes"])
         print(json.dumps(dict(zip(order["volumes"], seen, strict=True))))
 
 
-def _look(spec: VolumeSpec, escrow: list[bytes], records: Sequence[journal.Record]) -> dict[str, Any]:
-    source = CredentialSource()
-    ref = source.first_ref(spec.name)
-    credential = source.path(ref)
+def _look(
+    spec: VolumeSpec, escrow: list[bytes], records: Sequence[journal.Record], providers: Providers
+) -> dict[str, Any]:
+    credential = CredentialSource().path(CredentialSource().first_ref(spec.name))
     seen: dict[str, Any] = {
         "credential": hashlib.sha256(credential.read_bytes()).hexdigest() if credential.exists() else None,
         "header": _header(spec.device),
         "opened_by": [],
+        "stored": {},  # by version: the keyslots that the key in the store opens
         "recovery_opens": [],
         "journal": [
             {"steps_begun": r.steps_begun, "steps_done": r.steps_done, "outcome": r.outcome, "verb": r.verb}
@@ -53,10 +57,13 @@ def _look(spec: VolumeSpec, escrow: list[bytes], records: Sequence[journal.Recor
         "leftovers": [str(p) for p in spec.device.parent.glob(f".{spec.device.name}.*")] if spec.is_file else [],
     }
     slots = [int(number) for number in seen["header"]["keyslots"]] if seen["header"] else []
-    if slots and credential.exists():
-        with source.read(ref) as key:
-            fast = [n for n in slots if n not in _argon2(seen["header"])]
-            seen["opened_by"] = [n for n in fast if _opens(spec.device, key, n)]
+    fast = [n for n in slots if n not in _argon2(seen["header"])]
+    in_vault = ProviderKind.VAULT in spec.providers
+    source = providers.source(ProviderKind.VAULT if in_vault else ProviderKind.CREDENTIAL, spec)
+    for ref in reversed(source.refs(spec.name, deadline_seconds=DEADLINE_SECONDS) if slots else ()):
+        with source.read(ref, deadline_seconds=DEADLINE_SECONDS) as key:
+            seen["stored"][str(ref.version)] = [n for n in fast if _opens(spec.device, key, n)]
+    seen["opened_by"] = seen["stored"].get("1", [])
     for text in escrow:
         with SecretBytes(text) as key:
             seen["recovery_opens"] += [n for n in _argon2(seen["header"]) if _opens(spec.device, key, n)]
@@ -86,7 +93,18 @@ def _header(device: Path) -> dict[str, Any] | None:
         "uuid": uuid.stdout.strip(),
         "digest": dump["digests"]["0"]["digest"],
         "keyslots": {number: one["kdf"] for number, one in dump["keyslots"].items()},
-        "tokens": [{"type": t["type"], "keyslots": t["keyslots"]} for t in dump["tokens"].values()],
+        "tokens": [_token(token) for token in dump["tokens"].values()],
+    }
+
+
+def _token(token: dict[str, Any]) -> dict[str, Any]:
+    own = token.get("volward", {})
+    return {
+        "type": token["type"],
+        "keyslots": token["keyslots"],
+        "provider": own.get("provider"),
+        "version": own.get("key_version"),
+        "retired": own.get("retired"),
     }
 
 

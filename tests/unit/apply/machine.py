@@ -3,6 +3,7 @@
 It stands where apply meets host/ and keys/. What the real tools do is the business of tests/host.
 """
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -13,9 +14,17 @@ import pytest
 from tests.unit.builders import CLOSED, DEVICE, FRESH_HEADER, OPEN, SPEC, keyslot
 
 from volward import audit, openings
-from volward.errors import BusyError, KeyRejectedError, VolwardError
+from volward.errors import (
+    BusyError,
+    KeyDeniedError,
+    KeyExistsError,
+    KeyRejectedError,
+    LastKeyslotError,
+    ToolFailedError,
+    VolwardError,
+)
 from volward.host import blank, block, cryptsetup, file_system, header, mapping, marker, superblock, wipe
-from volward.host.cryptsetup import Argon2id, Pbkdf2
+from volward.host.cryptsetup import Argon2id, KeyslotProof, Pbkdf2
 from volward.host.file_system import FileSystemFound
 from volward.host.header import HeaderReading
 from volward.keys.providers import Providers
@@ -48,6 +57,7 @@ class Source:
     def __init__(self, kind: ProviderKind, key: bytes | None) -> None:
         self.provider = kind
         self.interactive = kind in (ProviderKind.PROMPT, ProviderKind.RECOVERY)
+        self.later: dict[int, bytes] = {}  # keys of version 2 and up
         self.key = key
         self.error: VolwardError | None = None
         self.adopted: list[bool] = []
@@ -56,24 +66,36 @@ class Source:
     def first_ref(self, volume: str) -> KeyRef:
         return KeyRef(self.provider, f"volward.{volume}", 1)
 
+    def next_ref(self, ref: KeyRef, *, deadline_seconds: float) -> KeyRef:
+        return ref if self.interactive else replace(ref, version=ref.version + 1)
+
     def refs(self, volume: str, *, deadline_seconds: float) -> tuple[KeyRef, ...]:
-        return (self.first_ref(volume),) if self.key else ()
+        first = self.first_ref(volume)
+        versions = sorted(self.later, reverse=True) + ([1] if self.key else [])
+        return tuple(replace(first, version=version) for version in versions)
 
     def present(self, ref: KeyRef, *, deadline_seconds: float) -> bool:
-        return self.key is not None
+        return self.key is not None if ref.version == 1 else ref.version in self.later
 
     def create(self, ref: KeyRef, *, adopt: bool, deadline_seconds: float) -> KeyRef:
         self.adopted.append(adopt)
         if self.error:
             raise self.error
-        self.key = self.key or KEY
+        if ref.version == 1:
+            self.key = self.key or KEY
+        elif ref.version not in self.later:
+            self.later[ref.version] = bytes([ref.version]) * len(KEY)
+        elif not adopt:
+            raise KeyExistsError("It is there.", resolution="Look.")
         return ref
 
     def read(self, ref: KeyRef, *, deadline_seconds: float) -> SecretBytes:
         if self.error:
             raise self.error
-        assert self.key
-        self.given.append(SecretBytes(self.key))
+        key = self.key if ref.version == 1 else self.later.get(ref.version)
+        if not key:
+            raise KeyDeniedError("It is not there.", resolution="Look.")
+        self.given.append(SecretBytes(key))
         return self.given[-1]
 
 
@@ -86,12 +108,16 @@ class Opener:
     def __init__(self, machine: "Machine") -> None:
         self._machine = machine
         self.works = True
+        self.refuses_twice = False  # as systemd-cryptenroll does while a token with the same policy is there
         self.error: VolwardError | None = None
 
     def enrol(self, node: Path, existing: SecretBytes) -> tuple[str, ...]:
+        if any(token.type == self.token_type for token in self._machine.present.tokens) and self.refuses_twice:
+            return ("already enrolled",)
         number = self._machine.free()
-        self._machine.add(number, b"sealed", Pbkdf2())
-        self._machine.tokens((Token(9, self.token_type, (number,)),))
+        self._machine.add(number, b"sealed", Pbkdf2(), kdf_hash="sha512")
+        fields = {"type": self.token_type, "keyslots": [str(number)], "tpm2-blob": f"blob {number}"}
+        self._machine.tokens((Token(self._machine.free_token(), self.token_type, (number,), MappingProxyType(fields)),))
         self._machine.log.append(f"enrol TPM in {number}")
         return ("PCR 7 is empty",)
 
@@ -151,10 +177,17 @@ class Machine:
     def free(self) -> int:
         return next(number for number in range(32) if number not in self.slots)
 
-    def add(self, number: int, key: bytes, kdf: Pbkdf2 | Argon2id) -> None:
-        name = "pbkdf2" if isinstance(kdf, Pbkdf2) else "argon2id"
+    def free_token(self) -> int:
+        used = {token.number for token in self.present.tokens}
+        return next(number for number in range(32) if number not in used)
+
+    def add(self, number: int, key: bytes, kdf: Pbkdf2 | Argon2id, *, kdf_hash: str = "sha256") -> None:
+        one = replace(keyslot(number), kdf_hash=kdf_hash)
+        if isinstance(kdf, Argon2id):
+            one = replace(one, kdf="argon2id", kdf_hash="", iterations=kdf.iterations)
+            one = replace(one, memory_kib=kdf.memory_kib, lanes=kdf.lanes)
         self.slots[number] = key
-        self.header = replace(self.present, keyslots=(*self.present.keyslots, replace(keyslot(number), kdf=name)))
+        self.header = replace(self.present, keyslots=(*self.present.keyslots, one))
 
     def opened(self, by: str) -> None:
         self.log.append(f"open by {by}")
@@ -193,12 +226,39 @@ class Machine:
         if self.obedient:
             self.add(keyslot, _bytes(new), kdf)
 
-    def import_token(self, node: Path, token_json: str, *, number: int | None) -> None:
+    def import_token(self, node: Path, token_json: str, *, number: int | None, replace: bool = False) -> None:
         body = json.loads(token_json)
-        self.log.append(f"token {body['volward']['provider']} for {', '.join(body['keyslots'])}")
+        whose = body.get("volward", {}).get("provider", body["type"])
+        self.log.append(f"token {whose} for {', '.join(body['keyslots'])}{' again' if replace else ''}")
         if self.obedient:
             numbers = tuple(int(one) for one in body["keyslots"])
-            self.tokens((Token(len(self.present.tokens), body["type"], numbers, MappingProxyType(body)),))
+            assert set(numbers) <= set(self.slots)
+            chosen = self.free_token() if number is None else number
+            others = tuple(token for token in self.present.tokens if token.number != chosen)
+            assert replace or len(others) == len(self.present.tokens)
+            written = Token(chosen, body["type"], numbers, MappingProxyType(body))
+            self.header = dataclasses.replace(self.present, tokens=(*others, written))  # one update, as cryptsetup does
+
+    def remove_token(self, node: Path, number: int) -> None:
+        if number not in {token.number for token in self.present.tokens}:
+            raise ToolFailedError("No such token.", resolution="Look.")
+        self.log.append(f"remove token {number}")
+        kept = tuple(token for token in self.present.tokens if token.number != number)
+        self.header = replace(self.present, tokens=kept)
+
+    def kill_slot(self, node: Path, *, keyslot: int, proof: KeyslotProof) -> None:
+        """As cryptsetup does: the keyslot's tokens stay and name one keyslot less."""
+        if proof.keyslot == keyslot or not self.test_key(node, proof.key, keyslot=proof.keyslot):
+            raise LastKeyslotError("It is the last.", resolution="Show another.")
+        self.log.append(f"kill keyslot {keyslot} by {proof.keyslot}")
+        if self.obedient:
+            del self.slots[keyslot]
+            left = tuple(one for one in self.present.keyslots if one.number != keyslot)
+            tokens = tuple(
+                replace(token, keyslots=tuple(slot for slot in token.keyslots if slot != keyslot))
+                for token in self.present.tokens
+            )
+            self.header = replace(self.present, keyslots=left, tokens=tokens)
 
     def open(self, node: Path, name: str, *, key: SecretBytes, keyslot: int | None, discard: bool) -> None:
         if not self.test_key(node, key, keyslot=keyslot):
@@ -235,7 +295,17 @@ class Machine:
         return tuple(self.opener if kind is ProviderKind.TPM2 else self.provider(kind, spec) for kind in spec.providers)
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name in ("format", "test_key", "add_key", "import_token", "open", "open_plain", "close"):
+        for name in (
+            "format",
+            "test_key",
+            "add_key",
+            "import_token",
+            "open",
+            "open_plain",
+            "close",
+            "kill_slot",
+            "remove_token",
+        ):
             monkeypatch.setattr(cryptsetup, name, getattr(self, name))
         monkeypatch.setattr(header, "read", self.read_header)
         monkeypatch.setattr(block, "resolve", lambda link: self.device)
@@ -251,7 +321,7 @@ class Machine:
         monkeypatch.setattr(marker, "read", lambda node: self.marker_uuid)
         monkeypatch.setattr(audit, "record", self.record)
         monkeypatch.setattr(openings, "write", lambda volume, opening: self.remembered.append(opening))
-        monkeypatch.setattr(Providers, "source", lambda _, kind, spec: self.provider(kind, spec))
+        monkeypatch.setattr(Providers, "source", lambda _, kind, spec, **more: self.provider(kind, spec))
         monkeypatch.setattr(Providers, "opener", lambda _, spec: self.opener)
         monkeypatch.setattr(Providers, "chain_of", lambda _, spec: self.chain(spec))
 

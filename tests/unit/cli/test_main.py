@@ -89,7 +89,9 @@ def test_help_imports_no_command_and_nothing_heavy() -> None:
         "print(*sorted(name for name in sys.modules if name.split('.')[0] in"
         " ('volward', 'pydantic', 'rich', 'psutil', 'systemd', 'subprocess', 'asyncio', 'json')))"
     )
-    assert run_python(code).splitlines()[-1] == "volward volward.cli volward.cli.main volward.errors"
+    assert run_python(code).splitlines()[-1] == (
+        "volward volward.cli volward.cli.main volward.errors volward.exit_status"
+    )
 
 
 def test_explain_and_journal_need_no_pydantic() -> None:

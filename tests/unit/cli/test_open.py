@@ -7,7 +7,7 @@ import pytest
 from tests.unit.cli.driver import CONFIGURATION, Cli
 
 from volward.errors import KeyDeniedError, NoOpenerError
-from volward.model import Action, Plan, Step, VolumeSpec
+from volward.model import Action, Goal, Plan, Step, VolumeSpec
 from volward.operations.open import Opened
 
 OPEN = Action(Step.OPEN, "open it", "it is closed")
@@ -32,7 +32,7 @@ def calls(cli: Cli) -> dict[str, Any]:
 def test_named_volumes(cli: Cli, calls: dict[str, Any]) -> None:
     done = cli("open", "queue")
     assert (done.status, done.out) == (0, "queue: open and mounted (key: credential)\n")
-    assert calls["volumes"] == ["queue"]
+    assert (calls["volumes"], calls["goal"]) == (["queue"], Goal.OPEN)
     assert (calls["deadline_seconds"], calls["ask_recovery"]) == (60.0, False)
     assert cli.demanded == [(["queue"], False)]
 
@@ -46,7 +46,23 @@ def test_all_leaves_out_what_is_not_for_the_boot(cli: Cli, calls: dict[str, Any]
     assert calls["volumes"] == ["queue"], "one that is named is opened all the same"
 
 
-@pytest.mark.parametrize("arguments", [(), ("--all", "cache"), ("--timeout=-1", "cache")])
+def test_the_mapping_alone(cli: Cli, calls: dict[str, Any]) -> None:
+    done = cli("open", "--no-mount", "queue")
+    assert (done.status, done.out) == (0, "queue: open as /dev/mapper/volward-queue (key: credential)\n")
+    assert calls["goal"] is Goal.MAP
+
+
+def test_a_scratch_volume_is_not_opened_without_mount(cli: Cli, calls: dict[str, Any]) -> None:
+    """Its mapping has a new key each time: there is no file system to be mended."""
+    cli.configure(
+        CONFIGURATION + '[volumes.tmp]\ndevice = "/dev/disk/by-id/tmp"\nstore = "scratch"\nmount_point = "/tmp/s"\n'
+    )
+    done = cli("open", "--no-mount", "queue", "tmp")
+    assert (done.status, "volumes" in calls) == (2, False)
+    assert "made anew: tmp." in done.err
+
+
+@pytest.mark.parametrize("arguments", [(), ("--all", "cache"), ("--timeout=-1", "cache"), ("--all", "--no-mount")])
 def test_a_command_line_that_says_too_little_or_too_much(
     cli: Cli, calls: dict[str, Any], arguments: tuple[str, ...]
 ) -> None:

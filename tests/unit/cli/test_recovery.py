@@ -28,8 +28,9 @@ def test_whether_it_opens(cli: Cli, keyslot: int | None, status: int) -> None:
 def enrolled(cli: Cli) -> list[tuple[str, RecoveryDelivery]]:
     given: list[tuple[str, RecoveryDelivery]] = []
 
-    def enrol(spec: VolumeSpec, delivery: RecoveryDelivery, *, deadline_seconds: float) -> None:
+    def enrol(spec: VolumeSpec, delivery: RecoveryDelivery, *, deadline_seconds: float) -> tuple[str, ...]:
         given.append((spec.name, delivery))
+        return ("The header has no backup.",)
 
     cli.replace("volward.operations.enrolment.enrol_recovery_key", enrol)
     return given
@@ -48,6 +49,7 @@ def test_enrol_on_a_terminal(cli: Cli, enrolled: list[tuple[str, RecoveryDeliver
     done = cli("recovery", "enrol", "cache")
     assert done.status == 0
     assert "`volward recovery test cache` proves it" in done.out
+    assert done.err == "  warning: The header has no backup.\n"
     assert [(name, type(delivery)) for name, delivery in enrolled] == [("cache", TerminalDelivery)]
 
 
@@ -67,9 +69,10 @@ def test_nobody_to_show_it_to(cli: Cli, enrolled: list[tuple[str, RecoveryDelive
 def test_ctrl_c_does_not_part_keyslot_and_token(cli: Cli) -> None:
     finished: list[bool] = []
 
-    def enrol(spec: VolumeSpec, delivery: RecoveryDelivery, *, deadline_seconds: float) -> None:
+    def enrol(spec: VolumeSpec, delivery: RecoveryDelivery, *, deadline_seconds: float) -> tuple[str, ...]:
         signal.raise_signal(signal.SIGINT)
         finished.append(True)
+        return ()
 
     cli.on_a_terminal()
     cli.replace("volward.operations.enrolment.enrol_recovery_key", enrol)

@@ -11,7 +11,7 @@ from tests.unit.builders import FILE_SYSTEM_UUID, IDENTITY, OTHER_UUID, UUID
 from tests.unit.cli.driver import Cli
 
 from volward import journal, lock, pins
-from volward.errors import NoOpenerError
+from volward.errors import NoOpenerError, NoWayBackError
 from volward.model import AnnouncedKeyslot, Pin, VolumeSpec
 
 KEYSLOT = AnnouncedKeyslot(3, "argon2id", 4, 65535, 4)
@@ -49,6 +49,7 @@ def test_resume_applies_the_volume_of_the_operation(cli: Cli, operation: journal
         "overwrite": (),
         "recovery_fd": None,
         "no_recovery": False,
+        "recovery_vault": False,
     }, "nothing that would be wiped is confirmed by resuming"
 
 
@@ -63,7 +64,7 @@ def test_resume_of_a_recovery_key_goes_to_its_command(cli: Cli, operation: journ
     cli.monkeypatch.setattr("volward.cli.recovery.enrol", enrol)
     cut = journal.begin(journal.RECOVERY, "queue", {})
     assert cli("resume", "--recovery-fd", "5", cut.identifier).status == 0
-    assert seen == {"volume": "queue", "recovery_fd": 5}
+    assert seen == {"volume": "queue", "recovery_fd": 5, "recovery_vault": False}
 
 
 @pytest.mark.parametrize("command", ["resume", "abort"])
@@ -153,3 +154,35 @@ def test_abort_that_cannot_prove_another_key_changes_nothing(cli: Cli, operation
     cli.replace("volward.operations.enrolment.give_up", give_up)
     assert cli("abort", cut.identifier).status == 69
     assert [one.operation for one in journal.unfinished("queue")] == [cut.identifier]
+
+
+def test_resume_of_a_re_encryption_confirms_what_a_new_plan_removes(cli: Cli, operation: journal.Operation) -> None:
+    given: list[tuple[object, ...]] = []
+
+    def give(context: object, volumes: tuple[str, ...], **options: object) -> int:
+        given.append((volumes, options))
+        return 0
+
+    cli.replace("volward.cli.reencrypt.give_new_volume_key", give)
+    cut = journal.begin(journal.REENCRYPT, "queue", {"luks_uuid": UUID})
+    assert cli("resume", cut.identifier).status == 0
+    assert given == [(("queue",), {})]
+
+
+@pytest.mark.parametrize("error", [None, NoWayBackError("In the middle.", resolution="Go on.")])
+def test_abort_of_a_re_encryption_is_for_the_header_to_decide(
+    cli: Cli, operation: journal.Operation, error: NoWayBackError | None
+) -> None:
+    cut = journal.begin(journal.REENCRYPT, "queue", {"luks_uuid": UUID})
+    cut.begin_step("reencrypt")
+
+    def give_up(spec: VolumeSpec, record: journal.Record) -> tuple[str, ...]:
+        assert (spec.name, record.operation) == ("queue", cut.identifier)
+        if error:
+            raise error
+        return ("Look at this.",)
+
+    cli.replace("volward.operations.unreencrypt.give_up", give_up)
+    done = cli("abort", cut.identifier)
+    assert done.status == (error.exit_status if error else 0)
+    assert ("queue: Look at this." in done.err) is (error is None)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from volward import stores
 from volward.config import examine, load
 from volward.config.problem import Problem
 from volward.config.relations import Claim, conflicts
@@ -154,6 +155,12 @@ REFUSED = [
         "Leave it out",
     ),
     ("cipher = { cipher = 'aes' }", "volumes.data.cipher.cipher", "not one of", "aes-xts-plain64"),
+    ("rotation = { max_age = 90 }", "volumes.data.rotation.max_age", "with its unit", '"90 days"'),
+    ('rotation = { max_age = "90" }', "volumes.data.rotation.max_age", "no unit", '"90 days"'),
+    ('rotation = { grace = "90 d" }', "volumes.data.rotation.grace", '"d"', '"90 days"'),
+    ('rotation = { grace = "soon" }', "volumes.data.rotation.grace", "not a duration", '"90 days"'),
+    ('rotation = { grace = "0 days" }', "volumes.data.rotation.grace", "0 days", "an hour"),
+    ('max_age = "90 days"', "volumes.data.max_age", "not a setting of this table", "volumes.NAME.rotation"),
     ("cipher = { sector_size = 1024 }", "volumes.data.cipher.sector_size", "not one of", ""),
     ("cipher = { cipher = 'xchacha12,aes-adiantum-plain64' }", "volumes.data.cipher.key_bits", "256", "256"),
     ("tpm2 = { pcrs = [24] }", "volumes.data.tpm2.pcrs[0]", "at most 23", ""),
@@ -345,3 +352,32 @@ def test_the_configuration_is_frozen(write: Write) -> None:
     volume = load(write(GOOD)).volumes["pgdata"]
     with pytest.raises(ValueError, match="frozen"):
         volume.discard = True  # type: ignore[misc]
+
+
+# --- header backups --------------------------------------------------------------------------------------
+
+
+def test_where_header_backups_are_kept(write: Write) -> None:
+    assert load(write(GOOD)).header_backup.directory == Path("/var/lib/volward/header-backups")
+    other = write(GOOD, backups='[header_backup]\ndirectory = "/srv/safe/headers"\n')
+    assert load(other).header_backup.directory == Path("/srv/safe/headers")
+    assert stores.specs(load(other))["pgdata"].header_backups == Path("/srv/safe/headers")
+
+
+@pytest.mark.parametrize(
+    ("line", "words", "suggestion"),
+    [
+        ('directory = "backups"', "not an absolute path", "/backups"),
+        ('directory = "/run/backups"', "does not outlive a reboot", "another disk"),
+        ('directory = "/srv"', 'is "/srv"', "/srv/header-backups"),
+        ('directory = "/srv/volward/pgdata/headers"', "which is on volume pgdata", "on no volume"),
+        ('directory = "/srv/volward/pgdata"', "which is on volume pgdata", "on no volume"),
+        ("directory = 1", "must be a text in quotes", "header-backups"),
+        ('folder = "/srv/x"', "not a setting that volward knows", "directory"),
+    ],
+)
+def test_a_wrong_place_for_header_backups(write: Write, line: str, words: str, suggestion: str) -> None:
+    (problem,) = problems(write(GOOD, backups=f"[header_backup]\n{line}\n"))
+    assert problem.path.startswith("header_backup.")
+    assert problem.file.name == "backups.toml"
+    assert words in problem.what and suggestion in problem.suggestion

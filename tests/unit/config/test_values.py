@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from volward.config import links, size, values
+from volward.config import duration, links, size, values
 from volward.config.problem import FieldError
 
 PARSERS: list[Callable[[object], object]] = [
     size.parse,
+    duration.parse,
     values.parse_device,
     values.parse_mount_point,
     values.parse_mount_option,
@@ -73,3 +74,16 @@ def test_kernel_names(name: str) -> None:
 @pytest.mark.parametrize("path", ["/dev/disk/by-id/sda", "/dev/mapper/vg-lv", "/dev/vg/sda", "/dev/md/data"])
 def test_stable_names(path: str) -> None:
     assert not links.is_kernel_name(Path(path))
+
+
+@given(hours=st.integers(1, duration.MAXIMUM_SECONDS // duration.HOUR_SECONDS))
+def test_a_duration_is_read_as_it_is_written(hours: int) -> None:
+    seconds = hours * duration.HOUR_SECONDS
+    assert duration.parse(duration.written(seconds)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("1 day", 86400), ("2 weeks", 14 * 86400), ("12hours", 12 * 3600), (" 90 DAYS ", 90 * 86400)]
+)
+def test_units_of_a_duration(text: str, seconds: int) -> None:
+    assert duration.parse(text) == seconds

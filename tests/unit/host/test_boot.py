@@ -51,3 +51,21 @@ def test_enabled(tmp_path: Path) -> None:
 def test_enable(recording: Recording) -> None:
     boot.enable()
     assert recording.calls == [["systemctl", "enable", "volward-open.service"]]
+
+
+def test_the_timer_rotates_what_is_due_once_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recording: Recording
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+    service, timer = boot.rotation_units(directory=tmp_path)
+    assert "ExecStart=/usr/local/bin/volward rotate --due\n" in service.content
+    assert {"LimitCORE=1", "MemorySwapMax=0"} <= set(service.content.splitlines())
+    assert {"Persistent=true", "OnCalendar=daily"} <= set(timer.content.splitlines())
+    assert "RandomizedDelaySec=" in timer.content
+    (tmp_path / "timers.target.wants").mkdir()
+    (tmp_path / "timers.target.wants/volward-rotate.timer").symlink_to(timer.path)
+    assert not boot.enabled(boot.ROTATING_TIMER, directory=tmp_path)
+    timer.write()
+    assert boot.enabled(boot.ROTATING_TIMER, directory=tmp_path)
+    boot.enable([boot.ROTATING_TIMER], now=True)
+    assert recording.calls == [["systemctl", "enable", "--now", "volward-rotate.timer"]]

@@ -380,3 +380,17 @@ def test_no_header_is_not_a_wrong_key_with_the_real_tool(tmp_path: Path, key: Se
     node.write_bytes(bytes(1 << 20))
     with pytest.raises(ToolFailedError, match="not a valid LUKS device"):
         cryptsetup.test_key(node, key, keyslot=0)
+
+
+def test_a_header_apart_from_its_data(recording: Recording, key: SecretBytes) -> None:
+    cryptsetup.open(NODE, "proof", key=key, keyslot=1, discard=False, read_only=True, detached_header=Path("/run/h"))
+    assert recording.calls == [
+        words(f"{BY_KEY} --key-slot 1 --key-file <64> --keyfile-size 64 --readonly --header /run/h {NODE} proof")
+    ]
+
+
+def test_restoring_a_header(recording: Recording) -> None:
+    cryptsetup.restore_header(NODE, Path("/run/image"))
+    assert recording.calls == [
+        words(f"cryptsetup luksHeaderRestore --batch-mode --header-backup-file /run/image {NODE}")
+    ]

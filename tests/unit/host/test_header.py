@@ -2,6 +2,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.host import luks_image
 
-from volward.host import header
+from volward.host import header, header_format
 from volward.model import CopyState, Presence
 
 
@@ -41,7 +42,7 @@ def test_whole_header(tmp_path: Path) -> None:
     assert found.flags == ("allow-discards",) and found.requirements == () and not found.damaged
 
 
-@pytest.mark.parametrize("size", header.SECONDARY_OFFSETS)
+@pytest.mark.parametrize("size", header_format.SECONDARY_OFFSETS)
 def test_every_legal_size_with_a_lost_primary(tmp_path: Path, size: int) -> None:
     disk = luks_image.write(tmp_path / "disk", primary=b"", size=size)
     found = header.read(disk).header
@@ -258,3 +259,49 @@ def test_what_cryptsetup_writes(tmp_path: Path) -> None:
     assert (found.uuid, found.label, found.subsystem) == (luks_image.UUID, "volward-pg", "volward")
     assert (found.cipher, found.key_bits, found.sector_size_bytes) == ("aes-xts-plain64", 512, 4096)
     assert [(k.kdf, k.iterations) for k in found.keyslots] == [("pbkdf2", 1000)]
+
+
+@pytest.mark.skipif(shutil.which("cryptsetup") is None, reason="cryptsetup is not installed")
+@pytest.mark.parametrize(
+    ("flags", "cut"), [(["in-reencryption"], True), (["backup-final", "in-reencryption"], False), ([], False)]
+)
+def test_a_reencryption_that_was_killed_in_a_hot_zone_is_told(tmp_path: Path, flags: list[str], cut: bool) -> None:
+    """As cryptsetup goes by it: a segment of what is there now has the flag."""
+    document = luks_image.document()
+    document["segments"]["1"] = {**document["segments"]["0"], "offset": "17825792", "flags": flags}
+    document["config"]["requirements"] = {"mandatory": ["online-reencrypt-v2"]}
+    image = luks_image.write(
+        tmp_path / "disk",
+        primary=luks_image.header_copy(document),
+        secondary=luks_image.header_copy(document, offset=0x4000),
+    )
+    found = header.read(image).header
+    assert found is not None
+    assert found.cut_in_hot_zone is cut
+
+
+def test_in_the_middle_of_a_reencryption_there_is_no_one_volume_key(tmp_path: Path) -> None:
+    """Begun by the real tool; one key for each keyslot comes on standard input, a line each, and the tokens follow."""
+    disk, keys = tmp_path / "disk", [tmp_path / "first", tmp_path / "second"]
+    with disk.open("wb") as image:
+        image.truncate(64 * 1024 * 1024)
+    for number, path in enumerate(keys):
+        path.write_bytes(bytes([number]) * 64)
+    fast = ("--batch-mode", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000")
+    run = partial(subprocess.run, check=True, capture_output=True)
+    run(["cryptsetup", "luksFormat", "--type", "luks2", *fast, "--key-file", keys[0], disk])
+    run(["cryptsetup", "luksAddKey", *fast, "--key-file", keys[0], disk, keys[1]])
+    run(["cryptsetup", "token", "import", disk], input=b'{"type": "volward", "keyslots": ["1"]}')
+    before = header.read(disk).header
+    assert before is not None
+    assert before.volume_key_digest and not before.reencrypting
+
+    run(["cryptsetup", "reencrypt", "--batch-mode", "--init-only", disk], input=bytes(64) + b"\n" + bytes([1]) * 64)
+
+    within = header.read(disk).header
+    assert within is not None
+    assert (
+        within.volume_key_digest == before.volume_key_digest or not within.volume_key_digest
+    ) and within.reencrypting
+    assert [token.keyslots for token in within.tokens] == [(1, 3)]
+    assert sum(keyslot.kdf == "pbkdf2" for keyslot in within.keyslots) == 4

@@ -225,3 +225,40 @@ def test_reveal_never_quotes_the_output() -> None:
         run.reveal(["sh", "-c", "echo topsecret; echo sorry >&2; exit 1"])
     assert "sorry" in str(caught.value)
     assert "topsecret" not in str(caught.value).replace(" ".join(("sh", "-c", "echo topsecret")), "")
+
+
+def test_a_long_command_is_followed_line_by_line() -> None:
+    seen: list[str] = []
+    with SecretBytes(b"first\nsecond\n") as secret:
+        done = run.follow(["cat"], secret, on_line=seen.append, stop=lambda: False)
+    assert (seen, done.status) == (["first", "second"], 0)
+
+
+def test_a_long_command_that_is_to_stop_gets_a_signal_and_ends_in_order() -> None:
+    seen: list[str] = []
+    script = "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: (print('in order'), sys.exit(5)))\n"
+    script += "print('runs', flush=True)\ntime.sleep(60)"
+    done = run.follow([sys.executable, "-c", script], None, on_line=seen.append, stop=lambda: bool(seen))
+    assert (seen, done.status) == (["runs", "in order"], 5)
+
+
+def test_a_signal_that_a_long_command_forgets_comes_again() -> None:
+    """cryptsetup reencrypt forgets what it gets while it opens its keyslots."""
+    seen: list[str] = []
+    script = (
+        "import signal, sys, time\n"
+        "def first(*_):\n"
+        "    print('forgotten', flush=True)\n"
+        "    signal.signal(signal.SIGTERM, lambda *_: (print('in order'), sys.exit(5)))\n"
+        "signal.signal(signal.SIGTERM, first)\n"
+        "print('runs', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    wishes = iter([False, True])  # asked once
+    done = run.follow([sys.executable, "-c", script], None, on_line=seen.append, stop=lambda: next(wishes, False))
+    assert (seen, done.status) == (["runs", "forgotten", "in order"], 5)
+
+
+def test_a_long_command_that_fails_says_why() -> None:
+    with pytest.raises(ToolFailedError, match="No such file"):
+        run.follow(["ls", "/no-such-file"], None, on_line=lambda _: None, stop=lambda: False)

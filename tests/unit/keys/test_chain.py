@@ -72,6 +72,9 @@ class Source:
     def first_ref(self, volume: str) -> KeyRef:
         return KeyRef(self.provider, f"volward.{volume}", 1)
 
+    def next_ref(self, ref: KeyRef, *, deadline_seconds: float) -> KeyRef:
+        raise AssertionError("opening makes no successor")
+
     def refs(self, volume: str, *, deadline_seconds: float) -> tuple[KeyRef, ...]:
         if self.listing:
             raise self.listing

@@ -190,6 +190,11 @@ def test_refs_are_the_volumes_own_newest_first(source: CredentialSource, tmp_pat
     assert [str(ref) for ref in source.refs("a.b")] == ["credential:volward.a.b.v3"]
 
 
+def test_the_successor_has_the_next_version(source: CredentialSource) -> None:
+    ref = source.next_ref(source.next_ref(source.first_ref("data")))
+    assert str(ref) == "credential:volward.data.v3"
+
+
 def test_presence_needs_no_secret_and_unknown_is_not_absent(
     source: CredentialSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:

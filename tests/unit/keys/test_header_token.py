@@ -54,6 +54,8 @@ def changed(**body: object) -> Token:
     [
         HeaderToken("pgdata", REF, (0,), fingerprint="00" * 16),
         HeaderToken("pgdata", KeyRef(ProviderKind.RECOVERY, "pgdata.recovery", 1), (1, 2), confirmed=False),
+        HeaderToken("pgdata", REF, (0,), created=1767225600, retired=1775001600),
+        HeaderToken("pgdata", REF, (0,), created=0),
         HeaderToken("a", KeyRef(ProviderKind.CREDENTIAL, "kv/data/a", 0, MappingProxyType({"mount": "kv"})), ()),
     ],
 )
@@ -180,3 +182,40 @@ def test_stock_cryptsetup_takes_and_lists_it(tmp_path: Path) -> None:
     cryptsetup.import_token(node, text, number=None)
     shown = subprocess.run(["cryptsetup", "token", "export", "--token-id", "0", node], capture_output=True, check=True)
     assert json.loads(shown.stdout) == json.loads(text)
+
+
+@pytest.mark.parametrize("name", ["created", "retired"])
+@pytest.mark.parametrize("value", ["yesterday", True, -1, 1.5])
+def test_a_moment_that_is_none_is_damage(name: str, value: object) -> None:
+    with pytest.raises(DamagedHeaderError, match=name):
+        header_token.parse(changed(**{name: value}))
+
+
+def test_keys_that_are_not_retired_come_first_then_the_newest() -> None:
+    def one(version: int, number: int, created: int = 0, retired: int | None = None) -> Token:
+        ref = KeyRef(ProviderKind.CREDENTIAL, "volward.pgdata", version)
+        token = HeaderToken("pgdata", ref, (number,), created=created, retired=retired)
+        return read_back(header_token.build(token), number)
+
+    found = header_token.of_provider(
+        header(one(4, 0, retired=9), one(3, 1, created=5), one(3, 2, created=6), one(2, 3), one(5, 4, retired=8)),
+        ProviderKind.CREDENTIAL,
+    )
+    assert [token.keyslots for token in found] == [(2,), (1,), (3,), (4,), (0,)]
+
+
+def test_a_token_of_others_is_parked_whole_and_comes_back() -> None:
+    text = json.dumps({"type": "systemd-tpm2", "keyslots": ["1"], "tpm2-blob": "AAAA", "tpm2-pcrs": [7]})
+    parked = read_back(header_token.park(read_back(text)))
+    assert (parked.type, parked.keyslots) == (header_token.PARKED, (1,))
+    assert json.loads(header_token.unpark(parked)) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"type": "volward-parked"}, {"type": "volward", "volward": {"token": {"type": "x"}}}]
+    + [{"type": "volward-parked", "volward": {"token": token}} for token in (None, {}, {"type": 7})],
+)
+def test_what_is_not_parked_does_not_come_back(fields: dict[str, object]) -> None:
+    with pytest.raises(DamagedHeaderError, match="no token parked"):
+        header_token.unpark(Token(0, str(fields["type"]), (), MappingProxyType(fields)))

@@ -160,3 +160,8 @@ def test_an_existing_passphrase_is_adopted_by_typing_it_once() -> None:
     source = PromptSource(Person(b"short"))
     ref = source.create(source.first_ref("a"), adopt=True)
     assert bytes_of(source.read(ref)) == b"short"
+
+
+def test_what_a_person_has_knows_no_versions() -> None:
+    ref = PromptSource().first_ref("data")
+    assert PromptSource().next_ref(ref) == ref

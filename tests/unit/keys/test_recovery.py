@@ -207,3 +207,8 @@ def test_a_recovery_key_is_typed_with_echo(monkeypatch: pytest.MonkeyPatch) -> N
     assert text_of(RecoverySource().read(REF)) == KEY
     assert asked == [True]
     assert prompt.ask is not ask
+
+
+def test_what_a_person_has_knows_no_versions() -> None:
+    ref = RecoverySource().first_ref("data")
+    assert RecoverySource().next_ref(ref) == ref

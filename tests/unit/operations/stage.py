@@ -15,8 +15,8 @@ from tests.unit.builders import PERFECT, SPEC
 from volward import audit, journal, lock, openings, pins
 from volward.apply import Work
 from volward.errors import VolwardError
-from volward.model import Action, Discrepancy, Observation, Plan, VolumeSpec
-from volward.operations import enrolment, keys, prepare, provision, repin
+from volward.model import Action, Discrepancy, Goal, Observation, Plan, VolumeSpec
+from volward.operations import enrolment, header_backup, keys, prepare, provision, repin
 from volward.operations import open as opening
 from volward.operations.watcher import Watcher
 
@@ -57,6 +57,8 @@ class Stage:
         self.audited: list[tuple[str, str, str]] = []
         self.remembered: list[tuple[str, openings.Opening]] = []
         self.watcher = Recorder()
+        self.backed_up: list[str] = []  # headers, after a change
+        self.said_of_backup: tuple[str, ...] = ()
 
     def observe(self, spec: VolumeSpec, **options: object) -> Observation:
         return replace(self.seen.get(spec.name, PERFECT), volume=spec.name)
@@ -78,9 +80,13 @@ class Stage:
         if answer is not None:
             answer(work)
 
-    def verify(self, spec: VolumeSpec, seen: Observation, *, provisioned: bool) -> list[Discrepancy]:
-        self.log.append(f"{spec.name} verified as {'provisioned' if provisioned else 'open'}")
+    def verify(self, spec: VolumeSpec, seen: Observation, goal: Goal) -> list[Discrepancy]:
+        self.log.append(f"{spec.name} verified for {goal}")
         return self.discrepancies.get(spec.name, [])
+
+    def after_change(self, spec: VolumeSpec, providers: object, **options: object) -> tuple[str, ...]:
+        self.backed_up.append(spec.name)
+        return self.said_of_backup
 
     def record(self, event: str, volume: str, outcome: audit.Outcome, message: str, **fields: str) -> None:
         self.audited.append((f"{volume} {event}", str(outcome), fields.get("code", "")))
@@ -102,5 +108,6 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, getattr(one, name))
     monkeypatch.setattr(audit, "record", one.record)
+    monkeypatch.setattr(header_backup, "after_change", one.after_change)
     monkeypatch.setattr(openings, "write", lambda volume, opened: one.remembered.append((volume, opened)))
     yield one

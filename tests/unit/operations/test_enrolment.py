@@ -16,6 +16,7 @@ from volward.errors import (
     DeviceUnknownError,
     NoOpenerError,
     OperatingSystemError,
+    UnknownOperationError,
     VolwardError,
 )
 from volward.model import AnnouncedKeyslot, Keyslot, Observation
@@ -33,8 +34,8 @@ class Owner:
         raise AssertionError("the action is a script here")
 
 
-def enrol() -> None:
-    enrolment.enrol_recovery_key(SPEC, Owner(), deadline_seconds=3.0)
+def enrol() -> tuple[str, ...]:
+    return enrolment.enrol_recovery_key(SPEC, Owner(), deadline_seconds=3.0)
 
 
 def outcomes() -> list[tuple[str, str | None]]:
@@ -46,8 +47,10 @@ def announce(work: Work) -> None:
 
 
 def test_a_key_is_enrolled(stage: Stage) -> None:
-    enrol()
+    stage.said_of_backup = ("The disk is full.",)
+    assert enrol() == ("The disk is full.",)
     assert stage.log == [ENROL]
+    assert stage.backed_up == ["pgdata"]
     work = stage.works["pgdata"]
     assert isinstance(work.recovery, Owner)
     assert work.deadline_seconds == 3.0
@@ -93,6 +96,14 @@ def test_giving_up_clears_the_keyslot(stage: Stage, cut: journal.Record) -> None
     assert enrolment.give_up(SPEC, cut, deadline_seconds=3.0) == (2,)
     assert stage.log == ["pgdata remove-keyslot:2"]
     assert outcomes() == [("recovery", "aborted")]
+
+
+def test_giving_up_reads_the_journal_under_the_lock(stage: Stage, cut: journal.Record) -> None:
+    enrol()
+    del stage.log[:]
+    with pytest.raises(UnknownOperationError):
+        enrolment.give_up(SPEC, cut, deadline_seconds=3.0)
+    assert stage.log == []
 
 
 def test_giving_up_without_another_key_changes_nothing(stage: Stage, cut: journal.Record) -> None:

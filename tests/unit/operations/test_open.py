@@ -18,9 +18,8 @@ from volward.errors import (
     VerificationError,
 )
 from volward.keys.source import KeyRef
-from volward.model import Action, Discrepancy, Plan, ProviderKind, Step, VolumeSpec
+from volward.model import Action, Discrepancy, Goal, Plan, ProviderKind, Step, VolumeSpec
 from volward.operations.open import Opened, open_volumes
-from volward.plan import Goal
 from volward.secret import SecretBytes
 
 OPEN = Action(Step.OPEN, "open it", "closed")
@@ -45,10 +44,17 @@ def test_one_volume(stage: Stage) -> None:
     stage.answers["a open"] = opened
     (one,) = run(stage, A)
     assert (one.volume, one.opened_by, one.degraded, one.error) == ("a", "credential", ("tpm2: away",), None)
-    assert stage.log == ["a open", "a mount", "a verified as open"]
+    assert stage.log == ["a open", "a mount", "a verified for open"]
     assert stage.options["a"] == {"goal": Goal.OPEN, "can_hand_over_recovery": False}
     assert stage.works["a"].deadline_seconds == 5.0
     assert not stage.works["a"].ask_recovery
+
+
+def test_the_mapping_alone(stage: Stage) -> None:
+    stage.plans["a"] = Plan("a", (OPEN,))
+    run(stage, A, goal=Goal.MAP)
+    assert stage.log == ["a open", "a verified for map"]
+    assert stage.options["a"]["goal"] is Goal.MAP
 
 
 def test_nothing_to_do(stage: Stage) -> None:

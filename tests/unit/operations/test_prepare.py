@@ -9,10 +9,9 @@ from tests.unit.operations.stage import Stage
 
 from volward import journal
 from volward.errors import DeviceNotFoundError, OperatingSystemError
-from volward.model import AnnouncedKeyslot, BlankProbe, Finding, Observation, Presence, Step, VolumeSpec
+from volward.model import AnnouncedKeyslot, BlankProbe, Finding, Goal, Observation, Presence, Step, VolumeSpec
 from volward.operations import prepare
 from volward.operations.prepare import Prepared, Refused
-from volward.plan import Goal
 
 EXT4 = BlankProbe(Presence.PRESENT, (Finding("ext4 file system", 1080),))
 REAL = prepare.plan_for

@@ -50,8 +50,13 @@ def units(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Unit
     stage.plans = {"a": Plan("a", WHOLE), "b": Plan("b", WHOLE)}
     stage.seen = {"a": BLANK, "b": BLANK}
     monkeypatch.setattr(boot, "unit", lambda: unit)
-    monkeypatch.setattr(boot, "enabled", lambda: True)
-    monkeypatch.setattr(boot, "enable", lambda: stage.log.append("enable the boot"))
+    timer = UnitFile(tmp_path / "units/volward-rotate.timer", "[Timer]\n")
+    timer.write()
+    monkeypatch.setattr(boot, "rotation_units", lambda: (timer,))
+    monkeypatch.setattr(boot, "enabled", lambda *name: True)
+    monkeypatch.setattr(
+        boot, "enable", lambda *names, now=False: stage.log.append("start the timer" if now else "enable the boot")
+    )
     monkeypatch.setattr(systemd, "reload", lambda: stage.log.append("reload"))
     return unit
 
@@ -78,10 +83,18 @@ def test_each_step_is_journaled_and_the_whole_is_verified(stage: Stage) -> None:
     (outcome,) = run(stage, A)
     assert outcome == Outcome("a", provisioned=True)
     assert stage.log == [
-        *(f"a {name}" for name in NAMES[:4]), "reload", "a mount", "a verified as provisioned",
+        *(f"a {name}" for name in NAMES[:4]), "reload", "a mount", "a verified for provision",
     ]  # fmt: skip
     assert records() == [("provision", "done", NAMES)]
     assert stage.watcher.steps[:2] == ["a format", "a format done"]
+    assert stage.backed_up == ["a"]
+
+
+def test_a_header_that_cannot_be_backed_up_is_a_remark_and_no_error(stage: Stage) -> None:
+    stage.said_of_backup = ("The disk is full.",)
+    (outcome,) = run(stage, A)
+    assert outcome == Outcome("a", provisioned=True, remarks=("The disk is full.",))
+    assert records() == [("provision", "done", NAMES)]
 
 
 def test_the_journal_has_the_uuid_before_the_format_runs(stage: Stage) -> None:
@@ -105,6 +118,7 @@ def test_two_volumes_share_one_reload(stage: Stage) -> None:
 def test_nothing_is_reloaded_when_no_unit_was_written(stage: Stage) -> None:
     stage.plans["a"] = Plan("a", (OPEN, MOUNT))
     run(stage, A)
+    assert stage.backed_up == [], "the header was not changed"
     assert "reload" not in stage.log
     assert records() == [], "each of these steps shows on the host itself"
 
@@ -112,7 +126,7 @@ def test_nothing_is_reloaded_when_no_unit_was_written(stage: Stage) -> None:
 def test_the_boot_is_enabled_once_and_reloads_by_that(
     stage: Stage, units: UnitFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(boot, "enabled", lambda: False)
+    monkeypatch.setattr(boot, "enabled", lambda *name: bool(name))
     units.path.unlink()
     run(stage, A, B)
     assert stage.log.count("enable the boot") == 1
@@ -120,10 +134,21 @@ def test_the_boot_is_enabled_once_and_reloads_by_that(
     assert units.current
 
 
+def test_the_timer_of_rotation_is_started_where_a_key_can_be_rotated_without_a_person(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boot, "enabled", lambda *name: not name)
+    run(stage, replace(A, providers=(ProviderKind.PROMPT, ProviderKind.TPM2)))
+    assert "start the timer" not in stage.log
+    run(stage, replace(B, providers=(ProviderKind.TPM2, ProviderKind.CREDENTIAL)))
+    assert stage.log.count("start the timer") == 1
+    assert stage.log.count("reload") == 1, "enabling reloads"
+
+
 def test_a_volume_that_the_boot_does_not_open_leaves_the_boot_alone(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(boot, "enabled", lambda: False)
+    monkeypatch.setattr(boot, "enabled", lambda *name: bool(name))
     run(stage, replace(A, open_at_boot=False))
     assert "enable the boot" not in stage.log
     assert "reload" in stage.log

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from tests.unit.builders import HEADER, PERFECT, SPEC, keyslot, token, unfinished
 
-from volward.model import AnnouncedKeyslot, Keyslot, Observation, ProviderKind, Step, VolumeSpec
-from volward.plan import Goal, plan_volume
+from volward.model import AnnouncedKeyslot, Goal, Keyslot, Observation, ProviderKind, Step, VolumeSpec
+from volward.plan import plan_volume
 
 ANNOUNCED = AnnouncedKeyslot(2, "argon2id", 4, 65531, 4)
 ORPHAN = Keyslot(2, "argon2id", iterations=4, memory_kib=65531, lanes=4, key_bits=512, priority=1)

@@ -22,8 +22,8 @@ from tests.unit.builders import (
 )
 
 from volward.errors import DeviceBusyError, DeviceUnknownError, NotBlankError, VolwardError
-from volward.model import BlankProbe, Finding, Header, Observation, Pin, Plan, Presence, Step, VolumeSpec
-from volward.plan import Goal, as_if_blank, plan_scratch, plan_volume, with_wipe
+from volward.model import BlankProbe, Finding, Goal, Header, Observation, Pin, Plan, Presence, Step, VolumeSpec
+from volward.plan import as_if_blank, plan_scratch, plan_volume, with_wipe
 
 FOUND = (Finding("GPT partition table", 512), Finding("ext4 file system", 1080))
 USED = replace(BLANK, probe=BlankProbe(Presence.PRESENT, FOUND))

@@ -35,6 +35,7 @@ from volward.errors import (
 from volward.model import (
     BlankProbe,
     Finding,
+    Goal,
     MappingState,
     MountPointState,
     MountUnitState,
@@ -43,7 +44,7 @@ from volward.model import (
     Presence,
     VolumeSpec,
 )
-from volward.plan import Goal, plan_scratch
+from volward.plan import plan_scratch
 
 FILE = replace(SCRATCH, is_file=True)
 SEALED = replace(CLAIMED, mount_point=MountPointState.SEALED)

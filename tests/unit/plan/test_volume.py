@@ -49,6 +49,7 @@ from volward.model import (
     Device,
     DeviceClass,
     Finding,
+    Goal,
     Identity,
     MappingState,
     MountPointState,
@@ -62,7 +63,7 @@ from volward.model import (
     Token,
     VolumeSpec,
 )
-from volward.plan import Goal, plan_volume
+from volward.plan import plan_volume
 
 PIN = Pin(IDENTITY, UUID)
 TPM = replace(SPEC, providers=(ProviderKind.TPM2, ProviderKind.CREDENTIAL, ProviderKind.PROMPT))
@@ -103,7 +104,26 @@ def test_for_a_perfect_host_there_is_nothing_to_do_and_it_says_why(goal: Goal, r
     plan = _plan(SPEC, PERFECT, goal, recovery=recovery)
 
     assert plan == Plan("pgdata", (), plan.nothing_because)
-    assert "open and mounted at /srv/volward/pgdata" in plan.nothing_because
+    where = "open as /dev/mapper/volward-pgdata" if goal is Goal.MAP else "open and mounted at /srv/volward/pgdata"
+    assert where in plan.nothing_because
+
+
+@pytest.mark.parametrize(
+    ("seen", "names"),
+    [
+        (AT_BOOT, "open"),
+        (replace(AT_BOOT, mount_unit=MountUnitState.ABSENT, mount_point=MountPointState.OCCUPIED), "open"),
+        (replace(PERFECT, mapping_file_system="", mount=None, mount_point=MountPointState.SEALED), ""),
+    ],
+)
+def test_a_mapping_alone_needs_neither_mount_point_nor_file_system(seen: Observation, names: str) -> None:
+    """It is how a file system is mended that nothing mounts."""
+    assert _names(_plan(SPEC, seen, Goal.MAP)) == names
+
+
+def test_a_mapping_alone_is_not_made_of_what_is_not_provisioned() -> None:
+    with pytest.raises(NotProvisionedError, match="without its file system"):
+        _plan(SPEC, DESCRIBED, Goal.MAP)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from tests.unit import builders
 from tests.unit.report.volumes import CUT, WHOLE, volume
 
+from volward.logins import LoginLife
 from volward.model import (
     CopyState,
     Mapping,
@@ -72,6 +73,7 @@ def test_a_whole_volume_has_nothing_to_see_to() -> None:
         (replace(SEEN, header=replace(builders.HEADER, secondary=CopyState.DAMAGED)), "secondary damaged"),
         (replace(SEEN, header=replace(builders.HEADER, primary=CopyState.UNKNOWN)), "disk may be failing"),
         (replace(SEEN, header=replace(builders.HEADER, label="other")), "label is other"),
+        (replace(SEEN, header=replace(builders.HEADER, label="other")), "until then it cannot be opened"),
         (replace(SEEN, header=replace(builders.HEADER, requirements=("online-reencrypt-v2",))), "re-encryption"),
         (replace(SEEN, header=replace(builders.HEADER, keyslots=())), "No keyslot opens"),
         (replace(SEEN, header=replace(builders.HEADER, tokens=())), "No key of credential"),
@@ -174,3 +176,24 @@ def test_swap_is_ok_when_it_is_in_use() -> None:
     assert condition.judge(volume(in_use, spec=builders.SWAP)).state is State.OK
     idle = replace(in_use, swap_active=False)
     assert condition.judge(volume(idle, spec=builders.SWAP)).state is State.UNMOUNTED
+
+
+@pytest.mark.parametrize(
+    ("ends_in", "uses", "said"),
+    [
+        (3.5 * 24 * 3600, 0, "The login to Vault at https://vault.example ends in 3 days."),
+        (-1.0, 0, "The login to Vault at https://vault.example has ended."),
+        (None, 1, "The secret id for Vault at https://vault.example has one use left."),
+    ],
+)
+def test_a_login_that_ends_soon_is_told_early(ends_in: float | None, uses: int, said: str) -> None:
+    at = 1_700_000_000.0
+    life = LoginLife("https://vault.example", at, None if ends_in is None else at + ends_in, uses)
+    judged = condition.judge(replace(WHOLE, at=at, login=life))
+    assert said in [remark.what for remark in judged.problems]
+    assert judged.state is State.DEGRADED
+
+
+@pytest.mark.parametrize("life", [None, LoginLife("https://v", 0.0), LoginLife("https://v", 0.0, 1e12, 2)])
+def test_a_login_that_lasts_is_no_problem(life: LoginLife | None) -> None:
+    assert not [one for one in condition.judge(replace(WHOLE, at=1.7e9, login=life)).problems if "Vault" in one.what]

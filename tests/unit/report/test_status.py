@@ -6,6 +6,7 @@ import pytest
 from tests.unit import builders
 from tests.unit.report.volumes import CUT, WHOLE, volume
 
+from volward.header_backup.freshness import BackupState, Freshness
 from volward.model import CopyState, Keyslot, MountPointState, MountUnitState, Presence, Token
 from volward.openings import Opening
 from volward.report import amount, condition, detail, keyslots, status
@@ -171,3 +172,12 @@ def test_other_mounts_swap_failures_and_cut_operations() -> None:
     assert "provision-pgdata-0123abcd, 1 step done" in _full(replace(WHOLE, operations=(CUT,)))
     unseen = replace(builders.AT_BOOT, mount_point=MountPointState.UNKNOWN)
     assert "not mounted (could not be looked at)" in _full(volume(unseen))
+
+
+def test_a_time_that_there_is_not_hides_nothing_else() -> None:
+    """A server's answer, or a file in /run, is no reason to show nothing."""
+    assert WHOLE.opening
+    backup = BackupState(Freshness.STALE, created_at=10**30)
+    text = _full(replace(WHOLE, header_backup=backup, opening=replace(WHOLE.opening, at=float("inf"))))
+    assert "backup stale (at no time that there is)" in text
+    assert "at no time that there is by credential" in text

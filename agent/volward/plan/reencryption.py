@@ -1,0 +1,157 @@
+"""What a new volume key means for each keyslot, and the steps to it. Pure.
+
+A keyslot whose key is at hand is carried over: the same key opens the new volume key, and its token stays. One whose
+key nobody can show now is left behind, so that at least two keys have to be at hand (rule 4): while the data are
+re-encrypted, no other key opens the volume.
+"""
+
+from collections.abc import Iterator
+
+from volward.errors import BusyError, ConfirmationError, DeviceBusyError, NoOpenerError
+from volward.keys import header_token
+from volward.keys.ages import TYPED
+from volward.model import (
+    Action,
+    Fate,
+    Header,
+    KeyslotFate,
+    MappingState,
+    Observation,
+    ProviderKind,
+    Reencryption,
+    ReencryptionPlan,
+    Step,
+    StoreKind,
+    VolumeSpec,
+)
+from volward.plan.device import refuse_mapping
+from volward.plan.rotation import KEYSLOTS, settled_header
+from volward.plan.use import foreign_uses
+
+LEAST_KEYS = 2
+_RESUMED = "a re-encryption was cut short (journal)"
+_ALL_DONE = "all data are done, and cryptsetup was killed before it said so"
+
+
+def plan_reencryption(spec: VolumeSpec, seen: Observation, *, online: bool, typed: bool) -> ReencryptionPlan:
+    """Return the steps of a new re-encryption; ``typed``: somebody is there to type the keys that people have.
+
+    Raises NoOpenerError when fewer than two keys would be at hand, and what `settled_header` and `refuse_use` raise.
+    """
+    if spec.store is StoreKind.SCRATCH:
+        return ReencryptionPlan(spec.name, (), "its volume key is new at each boot")
+    header = settled_header(spec, seen)
+    refuse_use(spec, seen, online=online)
+    is_open = seen.mapping.state is not MappingState.ABSENT
+    anew = ProviderKind.TPM2 in spec.providers
+    fates = {keyslot.number: _fate(header, keyslot.number, typed=typed, anew=anew) for keyslot in header.keyslots}
+    carried = tuple(number for number, fate in fates.items() if fate is Fate.CARRIED)
+    if len(carried) < LEAST_KEYS:
+        person = "" if typed else " On a terminal, the recovery key is asked for and counts."
+        raise NoOpenerError(
+            f"{len(carried)} key of {spec.name} can be shown, and two are needed while its data are re-encrypted."
+            f"{person}",
+            resolution=f"Enrol another one: `volward recovery enrol {spec.name}`, or one more provider in `keys`.",
+        )
+    if 2 * len(carried) + 1 > KEYSLOTS:
+        raise NoOpenerError(
+            f"{spec.name} has {len(carried)} keyslots to carry over, and each needs a second one meanwhile.",
+            resolution=f"Remove what nobody needs: `cryptsetup luksDump {spec.device}` lists them.",
+        )
+    left = tuple(number for number, fate in fates.items() if fate is not Fate.CARRIED)
+    reencryption = Reencryption(header.volume_key_digest, online and is_open, left, carried, anew)
+    shown = tuple(KeyslotFate(number, _names(header, number), fate) for number, fate in fates.items())
+    steps = _steps(left, "its owner asked for it", online=reencryption.online, anew=anew)
+    return ReencryptionPlan(spec.name, steps, fates=shown, reencryption=reencryption)
+
+
+def refuse_use(spec: VolumeSpec, seen: Observation, *, online: bool) -> None:
+    """Raise unless nothing writes through the old volume key while cryptsetup works, but the volume's own mapping.
+
+    Of a backing file cryptsetup cannot tell who uses it, and rewrites it below a mapping of another name. Raises
+    MappingError (SUSPENDED: reboot), DeviceBusyError, and BusyError for one that is open (without ``online``).
+    """
+    refuse_mapping(spec, seen)
+    is_open = seen.mapping.state is not MappingState.ABSENT
+    if uses := foreign_uses(spec, seen):
+        raise DeviceBusyError(
+            f"{spec.device} is {', '.join(uses)}, beside the mapping {spec.mapping_name}.",
+            resolution="Release it first: re-encrypted underneath, the data there would be destroyed "
+            "(`dmsetup ls --tree` shows the stack).",
+        )
+    if is_open and not online:
+        raise BusyError(
+            f"{spec.name} is open, and its data are re-encrypted while it is closed.",
+            resolution=f"In a maintenance window: `volward close {spec.name}`. Or --online, while it is in use.",
+        )
+
+
+def has_begun(header: Header, reencryption: Reencryption) -> bool:
+    """Whether any of the data may be under another volume key; until then the plan can be made anew."""
+    return header.reencrypting or header.volume_key_digest != reencryption.old_digest
+
+
+def refuse_unasked(plan: ReencryptionPlan, shown: ReencryptionPlan) -> None:
+    """Raise ConfirmationError when a keyslot would go that the plan which was shown, and confirmed, did not name."""
+    asked = {(one.keyslot, one.opened_by) for one in shown.fates if one.fate is not Fate.CARRIED}
+    going = {(one.keyslot, one.opened_by) for one in plan.fates if one.fate is not Fate.CARRIED}
+    if more := sorted(going - asked):
+        named = ", ".join(f"{number} ({opened_by})" for number, opened_by in more)
+        raise ConfirmationError(
+            f"The re-encryption of {plan.volume} would remove keyslot {named}, and that was not confirmed.",
+            resolution=f"Run `volward rotate --volume-key {plan.volume}` and look at its plan again.",
+        )
+
+
+def plan_rest(spec: VolumeSpec, seen: Observation, header: Header, reencryption: Reencryption) -> ReencryptionPlan:
+    """Return the steps that are left of one that has begun, and was cut short: it removes no keyslot any more.
+
+    Raises what `refuse_use` raises, while there is something left to write.
+    """
+    anew = ProviderKind.TPM2 in spec.providers and reencryption.enrol_tpm2
+    if header.cut_at_the_end:
+        ending = Action(Step.END_REENCRYPTION, "write the header that ends the re-encryption", _ALL_DONE)
+        steps = (ending, *((_enrolling(_RESUMED),) if anew else ()))
+        refuse_use(spec, seen, online=True)
+    elif header.reencrypting:
+        steps = _steps((), _RESUMED, online=reencryption.online, anew=anew)
+    else:
+        has_tpm2 = any(token.is_plain_tpm2 for token in header.tokens)
+        steps = (_enrolling(_RESUMED),) if anew and not has_tpm2 else ()
+    if any(action.step is Step.REENCRYPT for action in steps):
+        refuse_use(spec, seen, online=reencryption.online)
+    return ReencryptionPlan(spec.name, steps, reencryption=reencryption, resumes=True)
+
+
+def _steps(left: tuple[int, ...], reason: str, *, online: bool, anew: bool) -> tuple[Action, ...]:
+    how = "while it is in use" if online else "while it is closed"
+    steps = [
+        Action(
+            Step.LEAVE_KEYSLOT, f"remove keyslot {number}", "its key is not at hand, so it cannot be carried over",
+            destructive=True, keyslot=number,
+        )
+        for number in left
+    ]  # fmt: skip
+    steps.append(Action(Step.REENCRYPT, f"re-encrypt all data with a new volume key, {how}", reason))
+    return (*steps, *([_enrolling(reason)] if anew else []))
+
+
+def _enrolling(reason: str) -> Action:
+    return Action(Step.ENROL_TPM2, "enrol the TPM anew", reason, provider=ProviderKind.TPM2)
+
+
+def _fate(header: Header, number: int, *, typed: bool, anew: bool) -> Fate:
+    tokens = [token for token in header.tokens if number in token.keyslots]
+    if len(tokens) == 1 and tokens[0].is_plain_tpm2:
+        return Fate.ENROLLED_ANEW if anew else Fate.REMOVED
+    if len(tokens) == 1 and tokens[0].type == header_token.SYSTEMD_RECOVERY:
+        return Fate.CARRIED if typed else Fate.REMOVED
+    described = [content for _, content in header_token.all_of(header) if number in content.keyslots]
+    if len(tokens) != 1 or not described or described[0].retired is not None:
+        return Fate.REMOVED
+    return Fate.CARRIED if typed or described[0].ref.provider not in TYPED else Fate.REMOVED
+
+
+def _names(header: Header, number: int) -> str:
+    names: Iterator[str] = (str(token.opened_by or token.type) for token in header.tokens if number in token.keyslots)
+    return ", ".join(names) or "no token names it"

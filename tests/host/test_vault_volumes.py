@@ -1,0 +1,168 @@
+"""Volumes whose keys a real Vault keeps or wraps: provisioned, rebooted, opened; and while Vault is away."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from tests.lab.host import Host
+from tests.lab.image import Image
+from tests.lab.machine import Snapshot
+from tests.vault import auth, mounts
+from tests.vault.certificates import Authority
+from tests.vault.server import Server
+
+pytestmark = [pytest.mark.lab, pytest.mark.vault]
+
+MIB = 1024 * 1024
+PORT = 8200
+CANARY = b"volward-canary-of-vault-1b7e"
+POLICY = """
+path "kv/*" { capabilities = ["create", "read", "update"] }
+path "transit/*" { capabilities = ["read", "update"] }
+path "auth/token/*" { capabilities = ["read", "update"] }
+"""
+CONFIGURATION = """
+[vault]
+address = "https://127.0.0.1:8200"
+ca_file = "/etc/volward/ca.pem"
+timeout = 30
+[vault.login]
+role = "lab"
+role_id = "{role_id}"
+credential = "volward-vault"
+wrapped = true
+"""
+VOLUMES = """
+[volumes.kept]
+device = "{kept}"
+store = "directory"
+mount_point = "/srv/volward/kept"
+keys = ["vault", "tpm2"]
+[volumes.wrapped]
+device = "{wrapped}"
+store = "directory"
+mount_point = "/srv/volward/wrapped"
+keys = ["vault", "tpm2"]
+[volumes.wrapped.vault]
+keep = "transit"
+"""
+
+
+TWICE = """
+[volumes.twice]
+device = "{device}"
+store = "directory"
+mount_point = "/srv/volward/twice"
+keys = ["vault"]
+[volumes.twice.vault]
+path = "shared/twice"
+"""
+
+
+def prepare(server: Server, *hosts: Host, volumes: str) -> None:
+    """Mounts and a login on the server; the hosts reach it, and have their configuration."""
+    assert server.authority is not None
+    mounts.kv(server.admin, "kv")
+    mounts.transit(server.admin, "transit", key="volward", derived=True)
+    mounts.policy(server.admin, "lab", POLICY)
+    role = auth.approle(server.admin, "lab", token_policies=["lab"], token_ttl="10m")
+    seal = "systemd-creds encrypt --with-key=host --name=volward-vault - /etc/credstore.encrypted/volward-vault"
+    for host in hosts:
+        host.forward(guest_port=PORT, port=server.address.port)
+        host.put("/etc/volward/ca.pem", server.authority.ca_file.read_bytes())
+        host.sh(f"mkdir -p /etc/credstore.encrypted; {seal}", input=role.wrapped_secret_id(ttl="30m"))
+        host.put("/etc/volward/volward.toml", CONFIGURATION.format(role_id=role.role_id) + volumes)
+
+
+def test_from_a_blank_disk_across_a_reboot_and_without_vault(host: Host, tmp_path: Path) -> None:
+    with Server(tmp_path / "vault", authority=Authority(tmp_path / "ca")) as server:
+        kept, wrapped = host.disk("VAULT-1", 128 * MIB), host.disk("VAULT-2", 128 * MIB)
+        prepare(server, host, volumes=VOLUMES.format(kept=kept.link, wrapped=wrapped.link))
+
+        done = host.volward("apply", "--yes", "kept", "wrapped")
+
+        assert "kept: provisioned, open and mounted" in done.stdout
+        assert "wrapped: provisioned, open and mounted" in done.stdout
+        for name in ("kept", "wrapped"):
+            host.sh('printf "%s" "$1" > "/srv/volward/$2/canary"; sync', CANARY.decode(), name)
+        metadata = json.loads(host.run("cryptsetup", "luksDump", "--dump-json-metadata", wrapped.link).stdout)
+        tokens = [one["volward"] for one in metadata["tokens"].values() if one["type"] == "volward"]
+        (token,) = [one for one in tokens if one["provider"] == "vault"]
+        assert token["details"]["ciphertext"].startswith("vault:v1:")
+
+        host.reboot()
+        host.wait_until_booted()  # without Vault: the TPM opens both
+        host.forward(guest_port=PORT, port=server.address.port)
+        host.volward("close", "--all")
+        opened = host.volward("open", "--all")
+        for name in ("kept", "wrapped"):
+            assert f"{name}: open and mounted (key: vault)" in opened.stdout, opened.stdout
+            assert host.get(f"/srv/volward/{name}/canary") == CANARY
+
+        host.volward("close", "--all")
+        moved = host.volward("open", "--device", wrapped.link, "--read-only", "moved")
+        assert "(key: vault)" in moved.stdout
+        host.run("cryptsetup", "close", "moved")
+
+        server.seal()
+        degraded = host.volward("open", "--all", "--timeout", "5")
+        for name in ("kept", "wrapped"):
+            assert f"{name}: open and mounted (key: tpm2)" in degraded.stdout
+        assert "Vault is sealed" in degraded.stderr
+        state = json.loads(host.volward("status", "--json").stdout)
+        assert "Vault is sealed" in json.dumps(state)
+    assert not kept.contains(CANARY)
+    assert not wrapped.contains(CANARY)
+
+
+@pytest.mark.full
+def test_two_hosts_rotate_the_same_path_at_once(
+    host: Host, lab_snapshot: tuple[Image, Snapshot], tmp_path: Path
+) -> None:
+    """A machine and its clone, each with a disk of its own, and one path of keys for both."""
+    clone = Host(*lab_snapshot)
+    try:
+        with Server(tmp_path / "vault", authority=Authority(tmp_path / "ca")) as server:
+            first, second = host.disk("TWICE", 96 * MIB), clone.disk("TWICE", 96 * MIB)
+            prepare(server, host, clone, volumes=TWICE.format(device=first.link))
+            host.volward("apply", "--yes", "--no-recovery", "twice")
+            host.volward("close", "twice")
+            second.unplug()
+            shutil.copyfile(first.image, second.image)
+            second.plug()
+            state = host.run("tar", "--create", "--directory=/var/lib", "volward").stdout_bytes
+            clone.run("tar", "--extract", "--directory=/var/lib", input=state)
+            for one in (host, clone):
+                assert "open and mounted (key: vault)" in one.volward("open", "twice").stdout
+
+            with ThreadPoolExecutor(2) as pool:
+                both = list(pool.map(lambda one: one.volward("rotate", "twice", ok=(0, 73)), (host, clone)))
+
+            losers = [one for one, done in zip((host, clone), both, strict=True) if done.status]
+            said = "".join(done.stdout + done.stderr for done in both)
+            kv = server.admin.secrets.kv.v2
+            versions = kv.read_secret_metadata(path="shared/twice", mount_point="kv")["data"]["versions"]
+            if losers:
+                assert len(losers) == 1, said
+                assert "Somebody else has just created vault:" in said
+                assert sorted(versions) == ["1", "2"]
+                losers[0].volward("rotate", "twice")
+            else:  # they did not meet: the second one found the version and passed it over
+                assert "is passed over" in said, said
+            versions = kv.read_secret_metadata(path="shared/twice", mount_point="kv")["data"]["versions"]
+            assert sorted(versions) == ["1", "2", "3"]
+            assert not any(one["destroyed"] or one["deletion_time"] for one in versions.values())
+            newest = set()
+            for one, disk in ((host, first), (clone, second)):
+                metadata = json.loads(one.run("cryptsetup", "luksDump", "--dump-json-metadata", disk.link).stdout)
+                assert sorted(metadata["keyslots"]) == ["0", "1"]
+                newest.add(max(token["volward"]["key_version"] for token in metadata["tokens"].values()))
+                one.volward("close", "twice")
+                assert "open and mounted (key: vault)" in one.volward("open", "twice").stdout
+            assert newest == {2, 3}
+    finally:
+        clone.close()
