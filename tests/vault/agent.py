@@ -71,10 +71,11 @@ def session(record: VaultServer, *, token: str = "", credentials: LoginCredentia
         one.close()
 
 
-def kv(one: Session, mount: str, volume: str = "pgdata", *, owner: Owner = OWNER) -> KvSource:
+def kv(one: Session, mount: str, volume: str = "pgdata", *, owner: Owner = OWNER, oldest_needed: int = 0) -> KvSource:
     """The keys of a volume in KV."""
     place = VaultPlace(one.server, VaultKeep.KV, mount=mount)
-    return KvSource(one, place, purpose=KeyPurpose(volume=volume, reason="test"), owner=owner)
+    purpose = KeyPurpose(volume=volume, reason="test", oldest_needed=oldest_needed)
+    return KvSource(one, place, purpose=purpose, owner=owner)
 
 
 def transit(one: Session, mount: str, files: Path, *, key: str = "volward") -> TransitSource:

@@ -17,6 +17,7 @@ from volward.apply.keys import (
     provider_of,
     read_header,
     resolved,
+    store_for,
     typed_kdf,
 )
 from volward.apply.work import HeldKey, Work
@@ -46,7 +47,7 @@ def create_successor(action: Action, work: Work) -> None:
         ref = source.create(source.first_ref(work.spec.name), adopt=False, deadline_seconds=work.deadline_seconds)
         work.successor = HeldKey(ref, source.read(ref, deadline_seconds=work.deadline_seconds))
     else:
-        work.successor = _stored(source, work)
+        work.successor = _stored(kind, node, work)
 
 
 def _handed_over(source: KeySource, work: Work) -> HeldKey:
@@ -62,8 +63,11 @@ def _handed_over(source: KeySource, work: Work) -> HeldKey:
     return HeldKey(replace(source.first_ref(work.spec.name), details=recovery_pair.make(key)), key)
 
 
-def _stored(source: KeySource, work: Work) -> HeldKey:
+def _stored(kind: ProviderKind, node: Path, work: Work) -> HeldKey:
     ref = successor_ref(work)
+    named = [content.ref for _, content in header_token.all_of(read_header(node))]
+    beside = [one.version for one in named if (one.provider, one.name) == (ref.provider, ref.name)]
+    source = store_for(kind, work, "rotation", oldest_needed=min(beside, default=0))
     try:
         found = source.create(ref, adopt=work.resumes_rotation, deadline_seconds=work.deadline_seconds)
     except KeyExistsError as error:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from tests.unit.apply.machine import KEY
-from tests.unit.builders import OTHER_IDENTITY, OTHER_UUID
+from tests.unit.builders import OTHER_IDENTITY, OTHER_UUID, UUID
 from tests.unit.operations import rotation_world
 from tests.unit.operations.rotation_world import (
     BIRTH,
@@ -82,6 +82,9 @@ def test_a_new_key_takes_over_and_the_old_one_opens_until_its_grace_is_over(worl
     }
     assert world.machine.slots[0] == KEY
     assert outcomes() == ["done"]
+    (purpose,) = world.machine.purposes
+    assert (purpose.volume, purpose.reason, purpose.device) == ("pgdata", "rotation", "PG1")
+    assert (purpose.luks_uuid, purpose.versions, purpose.oldest_needed) == (UUID, 4, 1)
     world.now += 30 * DAY
     ended = world.rotate(due=True)
     assert ended is not None
