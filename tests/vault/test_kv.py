@@ -141,8 +141,8 @@ def test_settings_that_lose_keys_are_refused(
 
 def test_the_eleventh_version_is_not_made_while_the_first_is_needed(keys: KvSource, one: Session, mount: str) -> None:
     """FAULTS 16: max_versions 0 means ten, and the eleventh would destroy the first."""
-    needing = agent.kv(one, mount, oldest_needed=1)
     refs = [create(keys)]
+    needing = agent.kv(one, mount, beside=tuple(refs))
 
     def another(source: KvSource) -> None:
         ref = source.next_ref(refs[-1], deadline_seconds=SECONDS)

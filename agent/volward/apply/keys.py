@@ -17,7 +17,7 @@ from volward.host.cryptsetup import Argon2id, Pbkdf2
 from volward.keys import chain, header_token, recovery, recovery_pair
 from volward.keys.chain import Failure, Patience
 from volward.keys.header_token import HeaderToken
-from volward.keys.source import KEY_BYTES, KeyPurpose, KeySource, TokenOpener
+from volward.keys.source import KEY_BYTES, KeyPurpose, KeyRef, KeySource, TokenOpener
 from volward.model import Action, AnnouncedKeyslot, Device, Header, Presence, ProviderKind, Token, VolumeSpec
 from volward.secret import SecretBytes
 
@@ -37,7 +37,7 @@ def _created(source: KeySource, work: Work) -> HeldKey:
     return work.take(ref, source.read(ref, deadline_seconds=work.deadline_seconds))
 
 
-def store_for(kind: ProviderKind, work: Work, reason: str, *, oldest_needed: int = 0) -> KeySource:
+def store_for(kind: ProviderKind, work: Work, reason: str, *, beside: tuple[KeyRef, ...] = ()) -> KeySource:
     """Return the provider of an action that creates a key, with what the key is for."""
     purpose = KeyPurpose(
         volume=work.spec.name,
@@ -45,7 +45,7 @@ def store_for(kind: ProviderKind, work: Work, reason: str, *, oldest_needed: int
         device=work.identity.typed_confirmation,
         reason=reason,
         versions=work.spec.rotation.kept_versions,
-        oldest_needed=oldest_needed,
+        beside=beside,
     )
     return work.providers.source(kind, work.spec, purpose=purpose)
 

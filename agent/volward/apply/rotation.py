@@ -65,9 +65,8 @@ def _handed_over(source: KeySource, work: Work) -> HeldKey:
 
 def _stored(kind: ProviderKind, node: Path, work: Work) -> HeldKey:
     ref = successor_ref(work)
-    named = [content.ref for _, content in header_token.all_of(read_header(node))]
-    beside = [one.version for one in named if (one.provider, one.name) == (ref.provider, ref.name)]
-    source = store_for(kind, work, "rotation", oldest_needed=min(beside, default=0))
+    beside = tuple(content.ref for _, content in header_token.all_of(read_header(node)) if content.ref != ref)
+    source = store_for(kind, work, "rotation", beside=beside)
     try:
         found = source.create(ref, adopt=work.resumes_rotation, deadline_seconds=work.deadline_seconds)
     except KeyExistsError as error:
@@ -127,6 +126,7 @@ def retire_keyslot(action: Action, work: Work) -> None:
         keyslot = _successor_keyslot(node, held, work)
         _demand_that_it_opens(node, -1 if keyslot is None else keyslot, held, work)
     _date(node, number, kind, retired=int(work.clock()), details_of=lambda ref: _rewrapped(ref, work).details)
+    _rewrap_retired(node, kind, work, but=number)
 
 
 def reinstate_keyslot(action: Action, work: Work) -> None:
@@ -205,6 +205,16 @@ def _demand_that_it_opens(node: Path, keyslot: int, held: HeldKey, work: Work) -
             f"A keyslot was added for {held.ref} of {work.spec.name}, yet its key does not open it.",
             resolution="The old key still opens the volume. Look at `dmesg`, then run the same command again.",
         )
+
+
+def _rewrap_retired(node: Path, kind: ProviderKind, work: Work, *, but: int) -> None:
+    """Wrap the keys that earlier rotations retired anew as well: then no version but the newest is needed."""
+    for token, content in header_token.all_of(read_header(node)):
+        if content.ref.provider is kind and content.retired is not None and but not in content.keyslots:
+            fresh = _rewrapped(content.ref, work)
+            if fresh.details != content.ref.details:
+                text = header_token.dated(token, retired=content.retired, details=fresh.details)
+                cryptsetup.import_token(node, text, number=token.number, replace=True)
 
 
 def _rewrapped(ref: KeyRef, work: Work) -> KeyRef:

@@ -46,7 +46,7 @@ class KeyPurpose:
     device: str = ""  # what identifies it, as a text for people
     reason: str = ""  # "provisioning", "rotation", ...
     versions: int = 0  # so many have to be kept at once, in a store that keeps a limited number
-    oldest_needed: int = 0  # the lowest version that a keyslot, or a header backup, still needs; 0: none
+    beside: "tuple[KeyRef, ...]" = ()  # the keys that the header names already: none of them may be lost by it
 
 
 def new_key() -> SecretBytes:

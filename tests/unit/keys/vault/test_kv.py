@@ -263,7 +263,9 @@ def test_settings_that_lose_keys(
 def test_no_version_is_made_that_destroys_one_that_is_needed(
     script: Scripted, versions: int, oldest_needed: int, told: str
 ) -> None:
-    purpose = replace(PURPOSE, versions=versions, oldest_needed=oldest_needed)
+    needed = KeyRef(ProviderKind.VAULT, PATH, oldest_needed)
+    elsewhere = KeyRef(ProviderKind.CREDENTIAL, "pgdata", 1)
+    purpose = replace(PURPOSE, versions=versions, beside=(needed, elsewhere) if oldest_needed else (elsewhere,))
     keys = KvSource(logged_in(script), PLACE, purpose=purpose, owner=OWNER)
     script.on(CONFIG, Answer(200, {"data": {"max_versions": 10}}))
     ref = replace(keys.first_ref("pgdata"), version=11)
