@@ -104,7 +104,7 @@ def _undelete(scene: Scene) -> None:
 
 
 TROUBLES = {
-    "refused": on_the_way(Refuse(), LATER, "refused"),
+    "refused": on_the_way(Refuse(), LATER, "did not answer"),  # the end of the tunnel in the host still accepts
     "silent": on_the_way(Silent(), LATER, "did not answer"),
     "cut": on_the_way(Cut(after_bytes=2000), LATER, "did not answer"),
     "sealed": Trouble(lambda scene: scene.server.seal(), lambda scene: scene.server.unseal(), LATER, "unseal"),
