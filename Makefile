@@ -58,11 +58,10 @@ coverage: ## Coverage of agent/ by unit tests and virtual host together, with it
 
 .PHONY: bench
 bench: $(VENV)/installed lab vault ## The speeds that volward claims, each a comparison inside one run
-	$(BIN)/python tests/bench/help.py
-	$(BIN)/python tests/bench/status.py
-	$(BIN)/python tests/bench/open.py
-	$(BIN)/python tests/bench/open.py --keys vault
-	$(BIN)/python tests/bench/rotate.py
+	@status=0; for each in help status open "open --keys vault" rotate "rotate --keys vault"; do \
+		set -- $$each; name=$$1; shift; echo "tests/bench/$$name.py $$*"; \
+		$(BIN)/python tests/bench/$$name.py "$$@" || status=1; \
+	done; exit $$status
 
 .PHONY: tools
 tools: ## Install what the tests and the virtual host need from Debian (apt; root)

@@ -17,17 +17,14 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from tests.bench.vault_keys import server_for
 from tests.lab import layer
 from tests.lab.host import MIB, WARM, Host
-from tests.vault import auth, mounts
-from tests.vault.certificates import Authority
-from tests.vault.server import Server
 
 VOLUMES = 8
 NAMES = [f"bench{number}" for number in range(1, VOLUMES + 1)]
@@ -120,22 +117,6 @@ PY
 """
 
 
-VAULT = """
-[vault]
-address = "https://127.0.0.1:8200"
-ca_file = "/etc/volward/ca.pem"
-[vault.login]
-role = "bench"
-role_id = "{role_id}"
-credential = "volward-vault"
-"""
-POLICY = 'path "kv/*" { capabilities = ["create", "read", "update"] }'
-SEAL_SECRET_ID = """
-mkdir -p /etc/credstore.encrypted
-systemd-creds encrypt --with-key=host --name=volward-vault - /etc/credstore.encrypted/volward-vault
-"""
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
@@ -151,9 +132,7 @@ def main() -> int:
         host = Host(*layer.ensure())
         stack.callback(host.close)
         if arguments.keys == "vault":
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            server = stack.enter_context(Server(directory / "vault", authority=Authority(directory / "ca")))
-            configuration = _vault(host, server)
+            configuration = stack.enter_context(server_for(host))
         else:
             configuration = f'[defaults.credential]\nseal = "{arguments.seal}"\n'
         _provision(host, configuration, arguments.keys)
@@ -165,18 +144,6 @@ def main() -> int:
         said = _rounds(host, arguments.rounds)
     where = "in Vault" if arguments.keys == "vault" else f"sealed by {arguments.seal}"
     return _report(said, arguments.rounds, where, arguments.limit, arguments.warm_limit)
-
-
-def _vault(host: Host, server: Server) -> str:
-    """Prepare the server, let it answer in the host, and return the configuration to reach it."""
-    assert server.authority is not None
-    mounts.kv(server.admin, "kv")
-    mounts.policy(server.admin, "bench", POLICY)
-    role = auth.approle(server.admin, "bench", token_policies=["bench"], token_ttl="10m")
-    host.forward(guest_port=8200, port=server.address.port)
-    host.put("/etc/volward/ca.pem", server.authority.ca_file.read_bytes())
-    host.sh(SEAL_SECRET_ID, input=role.secret_id())
-    return VAULT.format(role_id=role.role_id)
 
 
 def _rounds(host: Host, rounds: int) -> str:

@@ -22,7 +22,7 @@ from tests.vault.certificates import Authority
 from tests.vault.server import Server
 
 FILES = "/srv/files"
-MOST = 36
+MOST = 18
 VAULT = """
 [vault]
 address = "https://127.0.0.1:8200"
@@ -73,12 +73,14 @@ class Outcome:
 
 
 def split(cuts: Sequence[RotationCut]) -> list[list[RotationCut]]:
-    """Cuts that share a host: of one kind of power, and not so many that a host takes more than half an hour."""
+    """Cuts that share a host: of one kind of power, neighbours in the table; less than half an hour of them.
+
+    Neighbours, so that a run that is ended has reported every cut of the hosts that are done.
+    """
     batches: list[list[RotationCut]] = []
     for power in Power:
         of_power = [cut for cut in cuts if cut.power is power]
-        count = -(-len(of_power) // MOST) or 1
-        batches += [of_power[number::count] for number in range(count) if of_power[number::count]]
+        batches += [of_power[start : start + MOST] for start in range(0, len(of_power), MOST)]
     return batches
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from volward.keys.source import KeyPurpose
+from volward.keys.source import KeyPurpose, KeyRef
 from volward.keys.vault.credential import LoginCredentials
 from volward.keys.vault.kv import KvSource
 from volward.keys.vault.login import Login
@@ -71,10 +71,13 @@ def session(record: VaultServer, *, token: str = "", credentials: LoginCredentia
         one.close()
 
 
-def kv(one: Session, mount: str, volume: str = "pgdata", *, owner: Owner = OWNER) -> KvSource:
+def kv(
+    one: Session, mount: str, volume: str = "pgdata", *, owner: Owner = OWNER, beside: tuple[KeyRef, ...] = ()
+) -> KvSource:
     """The keys of a volume in KV."""
     place = VaultPlace(one.server, VaultKeep.KV, mount=mount)
-    return KvSource(one, place, purpose=KeyPurpose(volume=volume, reason="test"), owner=owner)
+    purpose = KeyPurpose(volume=volume, reason="test", beside=beside)
+    return KvSource(one, place, purpose=purpose, owner=owner)
 
 
 def transit(one: Session, mount: str, files: Path, *, key: str = "volward") -> TransitSource:

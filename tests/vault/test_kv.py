@@ -139,14 +139,22 @@ def test_settings_that_lose_keys_are_refused(
     assert keys.refs("pgdata", deadline_seconds=SECONDS) == ()
 
 
-def test_ten_versions_are_kept_and_the_check_knows_it(keys: KvSource) -> None:
-    """FAULTS 16: max_versions 0 means ten, and the eleventh destroys the first."""
+def test_the_eleventh_version_is_not_made_while_the_first_is_needed(keys: KvSource, one: Session, mount: str) -> None:
+    """FAULTS 16: max_versions 0 means ten, and the eleventh would destroy the first."""
     refs = [create(keys)]
-    for _ in range(10):
-        refs.append(
-            keys.create(keys.next_ref(refs[-1], deadline_seconds=SECONDS), adopt=False, deadline_seconds=SECONDS)
-        )
-    assert [ref.version for ref in keys.refs("pgdata", deadline_seconds=SECONDS)] == list(range(11, 1, -1))
+    needing = agent.kv(one, mount, beside=tuple(refs))
+
+    def another(source: KvSource) -> None:
+        ref = source.next_ref(refs[-1], deadline_seconds=SECONDS)
+        refs.append(source.create(ref, adopt=False, deadline_seconds=SECONDS))
+
+    for _ in range(9):
+        another(needing)
+    with pytest.raises(UnsafeStoreError, match="would destroy version 1"):
+        another(needing)
+    assert [ref.version for ref in keys.refs("pgdata", deadline_seconds=SECONDS)] == list(range(10, 0, -1))
+    content(keys, refs[0])
+    another(keys)  # nobody needs the first one any more
     with pytest.raises(KeyDeniedError):
         content(keys, refs[0])
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,32 @@ def test_approle_and_its_token_is_revoked_at_the_end(tls_server: Server, authori
         assert tls_server.admin.auth.token.lookup(token)["data"]["policies"] == ["default", engine]
     with pytest.raises(hvac.exceptions.Forbidden):
         tls_server.admin.auth.token.lookup(token)
+
+
+def test_eight_volumes_side_by_side_log_in_once(tmp_path: Path, authority: Authority) -> None:
+    """The server's own audit log tells; each volume has a thread of its own, as in a pass."""
+    with Server(tmp_path / "vault", authority=authority) as server:
+        mounts.kv(server.admin, "kv")
+        mounts.policy(server.admin, "pass", POLICY.format("kv"))
+        role = auth.approle(server.admin, "pass", token_policies=["pass"])
+        record = agent.server(server.url, login=approle(role), ca_file=authority.ca_file)
+        secret_id = role.secret_id()
+        server.audit()
+        together = threading.Barrier(8)
+
+        def volume(number: int) -> bytes:
+            keys = agent.kv(one, "kv", f"volume{number}")
+            together.wait()
+            ref = keys.create(keys.first_ref(f"volume{number}"), adopt=False, deadline_seconds=60.0)
+            with keys.read(ref, deadline_seconds=60.0) as key, key.view() as view:
+                return bytes(view)
+
+        with agent.session(record, token=secret_id) as one, ThreadPoolExecutor(8) as pool:
+            keys = list(pool.map(volume, range(8)))
+        asked = [entry["request"]["path"] for entry in server.audited if entry["type"] == "request"]
+    assert len(set(keys)) == 8
+    assert asked.count("auth/approle/login") == 1
+    assert len({path for path in asked if path.startswith("kv/data/volward/db1/volume")}) == 8
 
 
 def test_a_client_certificate(tls_server: Server, authority: Authority, engine: str) -> None:

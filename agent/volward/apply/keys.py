@@ -17,7 +17,7 @@ from volward.host.cryptsetup import Argon2id, Pbkdf2
 from volward.keys import chain, header_token, recovery, recovery_pair
 from volward.keys.chain import Failure, Patience
 from volward.keys.header_token import HeaderToken
-from volward.keys.source import KEY_BYTES, KeyPurpose, KeySource, TokenOpener
+from volward.keys.source import KEY_BYTES, KeyPurpose, KeyRef, KeySource, TokenOpener
 from volward.model import Action, AnnouncedKeyslot, Device, Header, Presence, ProviderKind, Token, VolumeSpec
 from volward.secret import SecretBytes
 
@@ -27,7 +27,7 @@ _ODD_AMOUNTS = 512  # costs at most 1 MiB of the 64 or more
 
 def create_key(action: Action, work: Work) -> None:
     """Create the volume's key in its store, or adopt the one that an earlier run created; keep it in hand."""
-    _created(_store_of(action, work, "provisioning"), work)
+    _created(store_for(provider_of(action), work, "provisioning"), work)
 
 
 def _created(source: KeySource, work: Work) -> HeldKey:
@@ -37,11 +37,17 @@ def _created(source: KeySource, work: Work) -> HeldKey:
     return work.take(ref, source.read(ref, deadline_seconds=work.deadline_seconds))
 
 
-def _store_of(action: Action, work: Work, reason: str) -> KeySource:
+def store_for(kind: ProviderKind, work: Work, reason: str, *, beside: tuple[KeyRef, ...] = ()) -> KeySource:
     """Return the provider of an action that creates a key, with what the key is for."""
-    device = work.identity.typed_confirmation
-    purpose = KeyPurpose(volume=work.spec.name, luks_uuid=work.luks_uuid, device=device, reason=reason)
-    return work.providers.source(provider_of(action), work.spec, purpose=purpose)
+    purpose = KeyPurpose(
+        volume=work.spec.name,
+        luks_uuid=work.luks_uuid,
+        device=work.identity.typed_confirmation,
+        reason=reason,
+        versions=work.spec.rotation.kept_versions,
+        beside=beside,
+    )
+    return work.providers.source(kind, work.spec, purpose=purpose)
 
 
 def write_token(action: Action, work: Work) -> None:
@@ -61,7 +67,7 @@ def write_token(action: Action, work: Work) -> None:
 
 def enrol_key(action: Action, work: Work) -> None:
     """Enrol the key of one more provider; a keyslot that its key opens already is used as it is."""
-    source = _store_of(action, work, "enrolment")
+    source = store_for(provider_of(action), work, "enrolment")
     _enrol(work, _created(source, work), interactive=source.interactive)
 
 

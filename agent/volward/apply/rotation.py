@@ -17,6 +17,7 @@ from volward.apply.keys import (
     provider_of,
     read_header,
     resolved,
+    store_for,
     typed_kdf,
 )
 from volward.apply.work import HeldKey, Work
@@ -46,7 +47,7 @@ def create_successor(action: Action, work: Work) -> None:
         ref = source.create(source.first_ref(work.spec.name), adopt=False, deadline_seconds=work.deadline_seconds)
         work.successor = HeldKey(ref, source.read(ref, deadline_seconds=work.deadline_seconds))
     else:
-        work.successor = _stored(source, work)
+        work.successor = _stored(kind, node, work)
 
 
 def _handed_over(source: KeySource, work: Work) -> HeldKey:
@@ -62,8 +63,10 @@ def _handed_over(source: KeySource, work: Work) -> HeldKey:
     return HeldKey(replace(source.first_ref(work.spec.name), details=recovery_pair.make(key)), key)
 
 
-def _stored(source: KeySource, work: Work) -> HeldKey:
+def _stored(kind: ProviderKind, node: Path, work: Work) -> HeldKey:
     ref = successor_ref(work)
+    beside = tuple(content.ref for _, content in header_token.all_of(read_header(node)) if content.ref != ref)
+    source = store_for(kind, work, "rotation", beside=beside)
     try:
         found = source.create(ref, adopt=work.resumes_rotation, deadline_seconds=work.deadline_seconds)
     except KeyExistsError as error:
@@ -123,6 +126,7 @@ def retire_keyslot(action: Action, work: Work) -> None:
         keyslot = _successor_keyslot(node, held, work)
         _demand_that_it_opens(node, -1 if keyslot is None else keyslot, held, work)
     _date(node, number, kind, retired=int(work.clock()), details_of=lambda ref: _rewrapped(ref, work).details)
+    _rewrap_retired(node, kind, work, but=number)
 
 
 def reinstate_keyslot(action: Action, work: Work) -> None:
@@ -201,6 +205,16 @@ def _demand_that_it_opens(node: Path, keyslot: int, held: HeldKey, work: Work) -
             f"A keyslot was added for {held.ref} of {work.spec.name}, yet its key does not open it.",
             resolution="The old key still opens the volume. Look at `dmesg`, then run the same command again.",
         )
+
+
+def _rewrap_retired(node: Path, kind: ProviderKind, work: Work, *, but: int) -> None:
+    """Wrap the keys that earlier rotations retired anew as well: then no version but the newest is needed."""
+    for token, content in header_token.all_of(read_header(node)):
+        if content.ref.provider is kind and content.retired is not None and but not in content.keyslots:
+            fresh = _rewrapped(content.ref, work)
+            if fresh.details != content.ref.details:
+                text = header_token.dated(token, retired=content.retired, details=fresh.details)
+                cryptsetup.import_token(node, text, number=token.number, replace=True)
 
 
 def _rewrapped(ref: KeyRef, work: Work) -> KeyRef:

@@ -45,6 +45,8 @@ class KeyPurpose:
     luks_uuid: str = ""
     device: str = ""  # what identifies it, as a text for people
     reason: str = ""  # "provisioning", "rotation", ...
+    versions: int = 0  # so many have to be kept at once, in a store that keeps a limited number
+    beside: "tuple[KeyRef, ...]" = ()  # the keys that the header names already: none of them may be lost by it
 
 
 def new_key() -> SecretBytes:

@@ -70,6 +70,11 @@ class RotationProfile:
     max_age_seconds: int = 90 * DAY_SECONDS
     grace_seconds: int = 30 * DAY_SECONDS
 
+    @property
+    def kept_versions(self) -> int:
+        """How many of a volume's keys have to be kept at once: in use, in grace, and two made by hand meanwhile."""
+        return 3 + -(-self.grace_seconds // self.max_age_seconds)
+
 
 @dataclass(frozen=True)
 class VolumeSpec:

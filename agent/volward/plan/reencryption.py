@@ -36,7 +36,8 @@ _ALL_DONE = "all data are done, and cryptsetup was killed before it said so"
 def plan_reencryption(spec: VolumeSpec, seen: Observation, *, online: bool, typed: bool) -> ReencryptionPlan:
     """Return the steps of a new re-encryption; ``typed``: somebody is there to type the keys that people have.
 
-    Raises NoOpenerError when fewer than two keys would be at hand, and what `settled_header` and `refuse_use` raise.
+    Raises NoOpenerError when fewer than two keys would be at hand or a recovery key would be gone, and
+    what `settled_header` and `refuse_use` raise.
     """
     if spec.store is StoreKind.SCRATCH:
         return ReencryptionPlan(spec.name, (), "its volume key is new at each boot")
@@ -52,6 +53,12 @@ def plan_reencryption(spec: VolumeSpec, seen: Observation, *, online: bool, type
             f"{len(carried)} key of {spec.name} can be shown, and two are needed while its data are re-encrypted."
             f"{person}",
             resolution=f"Enrol another one: `volward recovery enrol {spec.name}`, or one more provider in `keys`.",
+        )
+    if not typed and any(_is_recovery(header, number) for number in fates if number not in carried):
+        raise NoOpenerError(
+            f"The recovery key of {spec.name} would be gone: it is carried over only when somebody types it.",
+            resolution="Run the same command on a terminal, which asks for it; `volward recovery enrol` makes another "
+            "one if it is lost.",
         )
     if 2 * len(carried) + 1 > KEYSLOTS:
         raise NoOpenerError(
@@ -150,6 +157,13 @@ def _fate(header: Header, number: int, *, typed: bool, anew: bool) -> Fate:
     if len(tokens) != 1 or not described or described[0].retired is not None:
         return Fate.REMOVED
     return Fate.CARRIED if typed or described[0].ref.provider not in TYPED else Fate.REMOVED
+
+
+def _is_recovery(header: Header, number: int) -> bool:
+    """Whether a recovery key opens it, volward's own or one of systemd-cryptenroll(1)."""
+    named = [token for token in header.tokens if number in token.keyslots]
+    ours = any(token.opened_by == ProviderKind.RECOVERY for token in named)
+    return ours or any(token.type == header_token.SYSTEMD_RECOVERY for token in named)
 
 
 def _names(header: Header, number: int) -> str:

@@ -28,7 +28,7 @@ from volward.host.cryptsetup import Argon2id, KeyslotProof, Pbkdf2
 from volward.host.file_system import FileSystemFound
 from volward.host.header import HeaderReading
 from volward.keys.providers import Providers
-from volward.keys.source import KeyRef
+from volward.keys.source import KeyPurpose, KeyRef
 from volward.model import (
     BlankProbe,
     Device,
@@ -150,6 +150,7 @@ class Machine:
     audited: list[tuple[str, str, str]] = field(default_factory=list)
     remembered: list[openings.Opening] = field(default_factory=list)
     sources: dict[ProviderKind, Source] = field(default_factory=dict)
+    purposes: list[KeyPurpose] = field(default_factory=list)  # of the keys that were created
 
     def __post_init__(self) -> None:
         self.opener = Opener(self)
@@ -321,7 +322,12 @@ class Machine:
         monkeypatch.setattr(marker, "read", lambda node: self.marker_uuid)
         monkeypatch.setattr(audit, "record", self.record)
         monkeypatch.setattr(openings, "write", lambda volume, opening: self.remembered.append(opening))
-        monkeypatch.setattr(Providers, "source", lambda _, kind, spec, **more: self.provider(kind, spec))
+
+        def source(_: Providers, kind: ProviderKind, spec: VolumeSpec, *, purpose: KeyPurpose | None = None) -> object:
+            self.purposes += [purpose] if purpose else []
+            return self.provider(kind, spec)
+
+        monkeypatch.setattr(Providers, "source", source)
         monkeypatch.setattr(Providers, "opener", lambda _, spec: self.opener)
         monkeypatch.setattr(Providers, "chain_of", lambda _, spec: self.chain(spec))
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from tests.unit.apply.machine import KEY
-from tests.unit.builders import OTHER_IDENTITY, OTHER_UUID
+from tests.unit.builders import OTHER_IDENTITY, OTHER_UUID, UUID
 from tests.unit.operations import rotation_world
 from tests.unit.operations.rotation_world import (
     BIRTH,
@@ -82,11 +82,29 @@ def test_a_new_key_takes_over_and_the_old_one_opens_until_its_grace_is_over(worl
     }
     assert world.machine.slots[0] == KEY
     assert outcomes() == ["done"]
+    (purpose,) = world.machine.purposes
+    assert (purpose.volume, purpose.reason, purpose.device) == ("pgdata", "rotation", "PG1")
+    assert (purpose.luks_uuid, purpose.versions) == (UUID, 4)
+    assert {(one.provider, one.version) for one in purpose.beside} == {(CREDENTIAL, 1), (RECOVERY, 1)}
     world.now += 30 * DAY
     ended = world.rotate(due=True)
     assert ended is not None
     assert [plan.rotation.revoked for plan in ended.plans if plan.rotation] == [(0,)]
     assert sorted(world.picture()) == [1, 2, 3]
+    world.check_rest()
+
+
+def test_a_key_that_an_earlier_rotation_retired_is_wrapped_anew_too(world: World) -> None:
+    def rewrap(ref: KeyRef, *, deadline_seconds: float) -> KeyRef:
+        return replace(ref, details={"ciphertext": f"vault:v{world.now}:new"})
+
+    world.rotate()
+    world.machine.sources[CREDENTIAL].rewrap = rewrap  # type: ignore[attr-defined]
+    born, world.now = world.now, world.now + DAY
+    world.rotate()
+    _, *retired = header_token.of_provider(world.machine.present, CREDENTIAL)
+    assert {one.retired for one in retired} == {born, world.now}, "and the dates stay"
+    assert {one.ref.details["ciphertext"] for one in retired} == {f"vault:v{world.now}:new"}
     world.check_rest()
 
 

@@ -101,8 +101,6 @@ def test_what_nobody_can_show_is_left_behind() -> None:
     )
     away = {2: Fate.REMOVED, 4: Fate.REMOVED, 6: Fate.REMOVED, 7: Fate.REMOVED}
     assert fates(present) == {0: Fate.CARRIED, 1: Fate.CARRIED, 3: Fate.CARRIED, 5: Fate.CARRIED, **away}
-    alone = fates(present, typed=False)
-    assert alone == {0: Fate.CARRIED, 1: Fate.CARRIED, 3: Fate.REMOVED, 5: Fate.REMOVED, **away}
     plan = plan_reencryption(SPEC, closed(present), online=False, typed=True)
     assert [one.opened_by for one in plan.fates][6:] == ["clevis", "no token names it"]
     assert Step.ENROL_TPM2 not in [action.step for action in plan.actions]
@@ -111,6 +109,17 @@ def test_what_nobody_can_show_is_left_behind() -> None:
 def test_a_keyslot_that_two_tokens_name_is_not_taken_for_one_of_ours() -> None:
     present = header(token(0, CREDENTIAL, 0), token(1, VAULT, 0, 1), token(2, VAULT, 2), token(3, RECOVERY, 3))
     assert fates(present)[0] is Fate.REMOVED
+
+
+@pytest.mark.parametrize(
+    "key", [token(3, RECOVERY, 3), Token(3, "systemd-recovery", (3,), MappingProxyType({"type": "systemd-recovery"}))]
+)
+def test_no_recovery_key_goes_because_nobody_is_there_to_type_it(key: Token) -> None:
+    present = header(token(0, CREDENTIAL, 0), token(1, VAULT, 1), key, token(2, ProviderKind.PROMPT, 2))
+    with pytest.raises(NoOpenerError, match="The recovery key of pgdata would be gone"):
+        fates(present, typed=False)
+    without = header(token(0, CREDENTIAL, 0), token(1, VAULT, 1), token(2, ProviderKind.PROMPT, 2))
+    assert fates(without, typed=False) == {0: Fate.CARRIED, 1: Fate.CARRIED, 2: Fate.REMOVED}
 
 
 def test_two_keys_have_to_be_at_hand() -> None:

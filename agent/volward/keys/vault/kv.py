@@ -90,10 +90,12 @@ class KvSource:
         settings.demand_version_2(
             self._session, self._mount(ref), namespace=self._namespace(ref), deadline_seconds=self._left(end)
         )
-        settings.demand_keeping(
+        kept = settings.demand_keeping(
             self._session, self._mount(ref), place.path(ref),
-            namespace=self._namespace(ref), deadline_seconds=self._left(end),
+            namespace=self._namespace(ref), deadline_seconds=self._left(end), needed_versions=self._purpose.versions,
         )  # fmt: skip
+        needed = [one.version for one in self._purpose.beside if (one.provider, one.name) == (ref.provider, ref.name)]
+        settings.demand_room(kept, self._mount(ref), place.path(ref), ref.version, min(needed, default=0))
         facts = self._owner.facts(self._purpose)
         with new_key() as key:
             if not self._written(ref, key, facts, end):

@@ -48,9 +48,13 @@ def demand_keeping(
     *,
     namespace: str,
     deadline_seconds: float,
-    needed_versions: int = NEEDED_VERSIONS,
+    needed_versions: int = 0,
 ) -> Kept:
-    """Raise UnsafeStoreError when the settings would lose keys that headers and their backups need."""
+    """Raise UnsafeStoreError when the settings would lose keys that headers and their backups need.
+
+    ``needed_versions`` follow from how often the volume's key is rotated, and how long the old ones are kept; at least
+    NEEDED_VERSIONS are needed.
+    """
     question = Question(f"reading the settings of the mount {mount}", f"{mount}/config", namespace=namespace)
     engine = session.ask(
         question,
@@ -58,13 +62,12 @@ def demand_keeping(
         deadline_seconds=deadline_seconds,
     )
     kept = combined(engine, metadata(session, mount, path, namespace=namespace, deadline_seconds=deadline_seconds))
-    if kept.max_versions < needed_versions:
+    needed = max(NEEDED_VERSIONS, needed_versions)
+    if kept.max_versions < needed:
         raise UnsafeStoreError(
             f"{mount}/{path} keeps {kept.max_versions} versions (max_versions), and Vault destroys older ones without "
-            "a question: a key in its grace period, or one that a header backup needs, would be lost.",
-            resolution=f"Set {DEFAULT_VERSIONS} or more: `vault kv metadata put -mount={mount} "
-            f"-max-versions={DEFAULT_VERSIONS} {path}`, or for the whole mount `vault write {mount}/config "
-            f"max_versions={DEFAULT_VERSIONS}`.",
+            f"a question: up to {needed} are needed at once, for keys in their grace period and header backups.",
+            resolution=_more(mount, path, max(needed, DEFAULT_VERSIONS)),
         )
     if kept.delete_after_seconds > 0:
         raise UnsafeStoreError(
@@ -74,6 +77,24 @@ def demand_keeping(
             f"`vault write {mount}/config delete_version_after=0s` for the whole mount.",
         )
     return kept
+
+
+def demand_room(kept: Kept, mount: str, path: str, version: int, oldest_needed: int) -> None:
+    """Raise UnsafeStoreError when storing this version has Vault destroy one that is still needed (0: none is)."""
+    if 0 < oldest_needed <= version - kept.max_versions:
+        raise UnsafeStoreError(
+            f"{mount}/{path} keeps {kept.max_versions} versions (max_versions): with version {version}, Vault would "
+            f"destroy version {oldest_needed}, the key of a keyslot that is still there.",
+            resolution=f"{_more(mount, path, version - oldest_needed + NEEDED_VERSIONS)} Or have old keyslots removed "
+            "first: `volward rotate --due`.",
+        )
+
+
+def _more(mount: str, path: str, versions: int) -> str:
+    return (
+        f"Set {versions} or more: `vault kv metadata put -mount={mount} -max-versions={versions} {path}`, or for the "
+        f"whole mount `vault write {mount}/config max_versions={versions}`."
+    )
 
 
 def metadata(session: Session, mount: str, path: str, *, namespace: str, deadline_seconds: float) -> Answer:

@@ -28,7 +28,7 @@ class VaultSource:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kv = KvSource(session, place, purpose=purpose, clock=clock)
-        self._transit = TransitSource(session, place, files=files, clock=clock)
+        self._transit = TransitSource(session, place, files=files, beside=purpose.beside, clock=clock)
         self._keep = place.keep
 
     def first_ref(self, volume: str) -> KeyRef:

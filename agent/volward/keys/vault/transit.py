@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from hvac.api.secrets_engines.transit import Transit
 
-from volward.errors import KeyDeniedError, KeyExistsError, VerificationError
+from volward.errors import KeyDeniedError, KeyExistsError, UnsafeStoreError, VerificationError
 from volward.keys.source import KeyRef, new_key
 from volward.keys.vault import classify, place, wire
 from volward.keys.vault.exchange import Answer, Question
@@ -29,7 +29,10 @@ _CIPHERTEXT = re.compile(r"vault:v([1-9]\d*):[A-Za-z0-9+/=]+", re.ASCII)
 
 
 class TransitSource:
-    """Wrapped keys. A ref's own details count; ``where`` is for new keys. The caller holds the volume's lock."""
+    """Wrapped keys. A ref's own details count; ``where`` is for new keys. The caller holds the volume's lock.
+
+    ``beside`` are the keys that the header names: a new one is refused while the transit key does not unwrap them.
+    """
 
     provider = ProviderKind.VAULT
     interactive = False
@@ -40,11 +43,13 @@ class TransitSource:
         where: VaultPlace,
         *,
         files: WrappedFiles | None = None,
+        beside: tuple[KeyRef, ...] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session = session
         self._place = where
         self._files = files or WrappedFiles()
+        self._beside = beside
         self._clock = clock
 
     def first_ref(self, volume: str) -> KeyRef:
@@ -68,7 +73,7 @@ class TransitSource:
     def create(self, ref: KeyRef, *, adopt: bool, deadline_seconds: float) -> KeyRef:
         """Make a key, have it wrapped, and prove that it unwraps; or with ``adopt`` take the one that is there.
 
-        Raises KeyExistsError, VerificationError, NoSpaceError.
+        Raises KeyExistsError, VerificationError, NoSpaceError, UnsafeStoreError.
         """
         end = self._clock() + deadline_seconds
         place.path(ref)  # it names a file, too
@@ -191,7 +196,19 @@ class TransitSource:
                 f"Vault has no transit key {mount}/{name}.",
                 resolution=f"Make it: `vault write -force {mount}/keys/{name} derived=true`.",
             )
+        self._refuse_forbidden(mount, name, answer.data("min_decryption_version"))
         return answer.data("derived") is True
+
+    def _refuse_forbidden(self, mount: str, name: str, least: object) -> None:
+        ours = [one for one in self._beside if one.provider is self.provider and self._key(one) == (mount, name)]
+        oldest = min((wrapped_by(one.details) for one in ours if wrapped_by(one.details)), default=0)
+        if isinstance(least, int) and 0 < oldest < least:
+            raise UnsafeStoreError(
+                f"A key of this volume was wrapped by version {oldest} of {mount}/{name}, whose min_decryption_version "
+                f"is {least}: it cannot be unwrapped.",
+                resolution=f"Lower it: `vault write {mount}/keys/{name}/config min_decryption_version={oldest}`. The "
+                "rotation wraps all by the newest version; then it can be raised again.",
+            )
 
     def _refused(self, ref: KeyRef, answer: Answer) -> KeyDeniedError:
         """Say why a wrapped key does not unwrap: too old for the key's settings, or not of this key."""

@@ -252,6 +252,33 @@ def test_settings_that_lose_keys(
 
 
 @pytest.mark.parametrize(
+    ("versions", "oldest_needed", "told"),
+    [
+        (33, 0, "up to 33 are needed at once"),  # rotated daily, and kept for thirty days
+        (4, 0, ""),
+        (4, 1, "would destroy version 1, the key of a keyslot"),
+        (4, 2, ""),
+    ],
+)
+def test_no_version_is_made_that_destroys_one_that_is_needed(
+    script: Scripted, versions: int, oldest_needed: int, told: str
+) -> None:
+    needed = KeyRef(ProviderKind.VAULT, PATH, oldest_needed)
+    elsewhere = KeyRef(ProviderKind.CREDENTIAL, "pgdata", 1)
+    purpose = replace(PURPOSE, versions=versions, beside=(needed, elsewhere) if oldest_needed else (elsewhere,))
+    keys = KvSource(logged_in(script), PLACE, purpose=purpose, owner=OWNER)
+    script.on(CONFIG, Answer(200, {"data": {"max_versions": 10}}))
+    ref = replace(keys.first_ref("pgdata"), version=11)
+    if not told:
+        assert keys.create(ref, adopt=False, deadline_seconds=5.0).version == 11
+        return
+    with pytest.raises(UnsafeStoreError, match=told) as refused:
+        keys.create(ref, adopt=False, deadline_seconds=5.0)
+    assert f"-max-versions={33 if versions == 33 else 14} " in refused.value.resolution
+    assert WRITE not in script.log
+
+
+@pytest.mark.parametrize(
     ("engine", "path", "kept"),
     [
         ({}, {}, (10, 0)),

@@ -16,6 +16,7 @@ from volward.errors import (
     KeyExistsError,
     NoSpaceError,
     ProviderUnavailableError,
+    UnsafeStoreError,
     VerificationError,
 )
 from volward.keys.source import KeyPurpose, KeyRef
@@ -154,6 +155,27 @@ def test_a_missing_transit_key_is_not_made_by_the_way(script: Scripted, engine: 
     script.on(KEYS, NOTHING)
     with pytest.raises(KeyDeniedError, match="derived=true"):
         created(script, files)
+    assert script.log == [KEYS]
+
+
+@pytest.mark.parametrize(("least", "refused"), [(1, False), (2, False), (3, True)])
+def test_no_key_is_made_while_one_of_the_header_is_forbidden(
+    script: Scripted, engine: Engine, files: WrappedFiles, least: int, refused: bool
+) -> None:
+    script.on(KEYS, Answer(200, {"data": {"derived": True, "min_decryption_version": least}}))
+    first = source(script, files).first_ref("pgdata")
+    beside = (
+        replace(first, details={**first.details, "ciphertext": "vault:v2:AAAA"}),
+        replace(first, version=2, details={**first.details, "key": "another", "ciphertext": "vault:v1:AAAA"}),
+        KeyRef(ProviderKind.CREDENTIAL, "pgdata", 1),
+    )
+    keys = TransitSource(logged_in(script), PLACE, files=files, beside=beside)
+    if not refused:
+        keys.create(replace(first, version=3), adopt=False, deadline_seconds=5.0)
+        return
+    with pytest.raises(UnsafeStoreError, match="wrapped by version 2 of transit/volward") as told:
+        keys.create(replace(first, version=3), adopt=False, deadline_seconds=5.0)
+    assert "min_decryption_version=2`" in told.value.resolution
     assert script.log == [KEYS]
 
 
