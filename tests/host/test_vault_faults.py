@@ -107,7 +107,7 @@ TROUBLES = {
     "refused": on_the_way(Refuse(), LATER, "did not answer"),  # the end of the tunnel in the host still accepts
     "silent": on_the_way(Silent(), LATER, "did not answer"),
     "cut": on_the_way(Cut(after_bytes=2000), LATER, "did not answer"),
-    "sealed": Trouble(lambda scene: scene.server.seal(), lambda scene: scene.server.unseal(), LATER, "unseal"),
+    "sealed": Trouble(lambda scene: scene.server.seal(), lambda scene: scene.server.unseal(), LATER, "is sealed"),
     "another CA": Trouble(
         _other_ca,
         lambda scene: scene.host.put("/etc/volward/ca.pem", scene.authority.ca_file.read_bytes()),
