@@ -33,6 +33,7 @@ mount_point = "/srv/volward/data"
 keys = ["vault"]
 """
 PATH = "volward/{host}/data"
+NOTHING = 'path "nothing/*" { capabilities = ["read"] }'
 
 
 @dataclass
@@ -115,7 +116,7 @@ TROUBLES = {
         "certificate",
     ),
     "expired certificate": Trouble(_expired, lambda scene: scene.host.sh("date --set='-20 years'"), NO, "certificate"),
-    "no policy": Trouble(lambda scene: _allow(scene, ""), lambda scene: _allow(scene, POLICY), NO, "policy"),
+    "no policy": Trouble(lambda scene: _allow(scene, NOTHING), lambda scene: _allow(scene, POLICY), NO, "policy"),
     "used-up secret id": Trouble(_spend, lambda scene: scene.seal_secret_id(scene.role.secret_id()), NO, "secret id"),
     "deleted version": Trouble(_delete, _undelete, NO, "undelete"),
 }
