@@ -33,6 +33,7 @@ mount_point = "/srv/volward/data"
 keys = ["vault"]
 """
 PATH = "volward/{host}/data"
+NOTHING = 'path "nothing/*" { capabilities = ["read"] }'
 
 
 @dataclass
@@ -107,7 +108,7 @@ TROUBLES = {
     "refused": on_the_way(Refuse(), LATER, "did not answer"),  # the end of the tunnel in the host still accepts
     "silent": on_the_way(Silent(), LATER, "did not answer"),
     "cut": on_the_way(Cut(after_bytes=2000), LATER, "did not answer"),
-    "sealed": Trouble(lambda scene: scene.server.seal(), lambda scene: scene.server.unseal(), LATER, "unseal"),
+    "sealed": Trouble(lambda scene: scene.server.seal(), lambda scene: scene.server.unseal(), LATER, "is sealed"),
     "another CA": Trouble(
         _other_ca,
         lambda scene: scene.host.put("/etc/volward/ca.pem", scene.authority.ca_file.read_bytes()),
@@ -115,7 +116,7 @@ TROUBLES = {
         "certificate",
     ),
     "expired certificate": Trouble(_expired, lambda scene: scene.host.sh("date --set='-20 years'"), NO, "certificate"),
-    "no policy": Trouble(lambda scene: _allow(scene, ""), lambda scene: _allow(scene, POLICY), NO, "policy"),
+    "no policy": Trouble(lambda scene: _allow(scene, NOTHING), lambda scene: _allow(scene, POLICY), NO, "policy"),
     "used-up secret id": Trouble(_spend, lambda scene: scene.seal_secret_id(scene.role.secret_id()), NO, "secret id"),
     "deleted version": Trouble(_delete, _undelete, NO, "undelete"),
 }
