@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.faults.rotation_batch import SEAL_SECRET_ID
 from tests.lab.host import Host
 from tests.vault import auth, mounts
 from tests.vault.certificates import Authority
@@ -22,10 +23,6 @@ role_id = "{role_id}"
 credential = "volward-vault"
 """
 POLICY = 'path "kv/*" { capabilities = ["create", "read", "update"] }'
-SEAL_SECRET_ID = """
-mkdir -p /etc/credstore.encrypted
-systemd-creds encrypt --with-key=host --name=volward-vault - /etc/credstore.encrypted/volward-vault
-"""
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import hvac
 import pytest
+from tests.faults.rotation_batch import SEAL_SECRET_ID
 from tests.host.test_vault_volumes import CONFIGURATION, POLICY, PORT
 from tests.lab.disk import Disk
 from tests.lab.host import MIB, Host
@@ -52,8 +53,7 @@ class Scene:
 
     def seal_secret_id(self, secret_id: str) -> None:
         """Deliver a secret id to the host, in the clear and not wrapped."""
-        seal = "systemd-creds encrypt --with-key=host --name=volward-vault - /etc/credstore.encrypted/volward-vault"
-        self.host.sh(f"mkdir -p /etc/credstore.encrypted; {seal}", input=secret_id)
+        self.host.sh(SEAL_SECRET_ID, input=secret_id)
 
     def traces(self) -> tuple[str, str, str]:
         """What must not change: the header, the versions in Vault, unfinished operations."""
