@@ -109,7 +109,7 @@ def test_from_a_blank_disk_across_a_reboot_and_without_vault(host: Host, tmp_pat
         host.run("cryptsetup", "close", "moved")
 
         server.seal()
-        degraded = host.volward("open", "--all", "--timeout", "5")
+        degraded = host.volward("open", "--all", "--timeout", "20")
         for name in ("kept", "wrapped"):
             assert f"{name}: open and mounted (key: tpm2)" in degraded.stdout
         assert "Vault is sealed" in degraded.stderr

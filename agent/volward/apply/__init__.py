@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from volward import audit
-from volward.apply import device, keys, orphan, reenrolment, rotation, volume
+from volward.apply import device, enrolment, orphan, reenrolment, rotation, volume
 from volward.apply.work import RecoveryDelivery, Work
 from volward.errors import VolwardError
 from volward.model import Action, Step
@@ -19,15 +19,15 @@ __all__ = ["RecoveryDelivery", "Work", "apply"]
 _STEPS: Mapping[Step, Callable[[Action, Work], None]] = MappingProxyType(
     {
         Step.CREATE_FILE: device.create_file,
-        Step.CREATE_KEY: keys.create_key,
+        Step.CREATE_KEY: enrolment.create_key,
         Step.PIN: device.pin,
         Step.WIPE: device.wipe_device,
         Step.FORMAT: device.format_luks2,
-        Step.WRITE_TOKEN: keys.write_token,
+        Step.WRITE_TOKEN: enrolment.write_token,
         Step.REMOVE_KEYSLOT: orphan.remove_keyslot,
-        Step.ENROL_KEY: keys.enrol_key,
-        Step.ENROL_TPM2: keys.enrol_tpm2,
-        Step.ENROL_RECOVERY: keys.enrol_recovery,
+        Step.ENROL_KEY: enrolment.enrol_key,
+        Step.ENROL_TPM2: enrolment.enrol_tpm2,
+        Step.ENROL_RECOVERY: enrolment.enrol_recovery,
         Step.CLAIM_SCRATCH: device.claim_scratch,
         Step.CLOSE: volume.close,
         Step.OPEN: volume.open_mapping,

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from volward import pins
-from volward.apply.keys import kdf_of
+from volward.apply.enrolment import kdf_of
 from volward.apply.work import Work
 from volward.errors import (
     BugError,

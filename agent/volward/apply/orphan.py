@@ -6,33 +6,27 @@ it to be ours and another enrolled keyslot is opened with its key in this very o
 
 from pathlib import Path
 
-from volward.apply.keys import existing_key, read_header, resolved
+from volward.apply import keyslot
+from volward.apply.opening import existing_key
+from volward.apply.target import read_header, resolved
 from volward.apply.work import Work
-from volward.errors import BugError, VerificationError
-from volward.host import cryptsetup
+from volward.errors import VerificationError
 from volward.host.cryptsetup import KeyslotProof
 from volward.model import Action, Header
 
 
 def remove_keyslot(action: Action, work: Work) -> None:
     """Remove the keyslot, after one more look at whose it is. One that is gone already is no error."""
-    number = action.keyslot
-    if number is None:
-        raise BugError(f"The step {action.step} was planned without a keyslot.", resolution="Please report it.")
+    number = action.its_keyslot
     node = resolved(work).node
     if not _is_orphan(read_header(node), number, node, work):
         return
-    held, keyslot = existing_key(node, work)
-    cryptsetup.kill_slot(node, keyslot=number, proof=KeyslotProof(keyslot, held.key))
-    if number in _numbers(read_header(node)):
-        raise VerificationError(
-            f"Keyslot {number} of {node} was removed, yet the header still shows it.",
-            resolution=f"Look at `cryptsetup luksDump {node}`, then run the same command again.",
-        )
+    held, proven = existing_key(node, work)
+    keyslot.remove(node, number, KeyslotProof(proven, held.key))
 
 
 def _is_orphan(present: Header, number: int, node: Path, work: Work) -> bool:
-    if number not in _numbers(present):
+    if number not in keyslot.numbers(present):
         return False
     if number not in present.orphans(work.announced):
         raise VerificationError(
@@ -40,7 +34,3 @@ def _is_orphan(present: Header, number: int, node: Path, work: Work) -> bool:
             resolution="It was left alone. `volward status` shows what is there; run the same command again.",
         )
     return True
-
-
-def _numbers(present: Header) -> set[int]:
-    return {keyslot.number for keyslot in present.keyslots}

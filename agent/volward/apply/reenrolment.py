@@ -8,7 +8,9 @@ another provider does: that was shown first. A failure puts the token back at on
 
 from pathlib import Path
 
-from volward.apply.keys import existing_key, free_keyslot, read_header, resolved
+from volward.apply.keyslot import free_keyslot
+from volward.apply.opening import existing_key
+from volward.apply.target import read_header, resolved
 from volward.apply.work import Work
 from volward.errors import BugError, KeyRejectedError, ToolTimeoutError, VolwardError
 from volward.host import cryptenroll, cryptsetup

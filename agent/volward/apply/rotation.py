@@ -4,22 +4,17 @@ Each looks at the header first and does nothing where an earlier run had done it
 which does not go as well, was opened with its key in this operation (rule 4); a key is never removed from its store.
 """
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Set
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from volward.apply.keys import (
-    describe,
-    existing_key,
-    free_keyslot,
-    keyslot_of,
-    provider_of,
-    read_header,
-    resolved,
-    store_for,
-    typed_kdf,
-)
+from volward.apply import keyslot as slots
+from volward.apply.enrolment import store_for, typed_kdf
+from volward.apply.keyslot import free_keyslot, keyslot_of
+from volward.apply.opening import existing_key
+from volward.apply.target import read_header, resolved
+from volward.apply.token import date, describe, redate
 from volward.apply.work import HeldKey, Work
 from volward.errors import BugError, KeyExistsError, KeyRejectedError, VerificationError, VolwardError
 from volward.host import cryptsetup
@@ -35,7 +30,7 @@ def create_successor(action: Action, work: Work) -> None:
 
     What authorises it and a free keyslot are at hand first: nobody is to write down a key that cannot be enrolled.
     """
-    kind = provider_of(action)
+    kind = action.its_provider
     node = resolved(work).node
     source = work.providers.source(kind, work.spec)
     if source.interactive:
@@ -80,7 +75,7 @@ def _stored(kind: ProviderKind, node: Path, work: Work) -> HeldKey:
 
 def enrol_successor(action: Action, work: Work) -> None:
     """Add a keyslot for the new key, authorised by a present one, and open that keyslot with it."""
-    kind = provider_of(action)
+    kind = action.its_provider
     node = resolved(work).node
     held = _successor(kind, work)
     keyslot = _successor_keyslot(node, held, work)
@@ -101,7 +96,7 @@ def enrol_successor(action: Action, work: Work) -> None:
 def describe_successor(action: Action, work: Work) -> None:
     """Write the token of the new key, once it has opened its keyslot."""
     node = resolved(work).node
-    held = _successor(provider_of(action), work)
+    held = _successor(action.its_provider, work)
     keyslot = _successor_keyslot(node, held, work)
     if keyslot is None:
         raise KeyRejectedError(
@@ -119,29 +114,29 @@ def retire_keyslot(action: Action, work: Work) -> None:
 
     A key that its store wraps is wrapped by the newest version from then on, in the same update of the header.
     """
-    kind, number = provider_of(action), _number(action)
+    kind, number = action.its_provider, action.its_keyslot
     node = resolved(work).node
     held = _successor(kind, work) if kind not in TYPED else work.successor
     if held is not None:
         keyslot = _successor_keyslot(node, held, work)
         _demand_that_it_opens(node, -1 if keyslot is None else keyslot, held, work)
-    _date(node, number, kind, retired=int(work.clock()), details_of=lambda ref: _rewrapped(ref, work).details)
+    date(node, number, kind, retired=int(work.clock()), details_of=lambda ref: _rewrapped(ref, work).details)
     _rewrap_retired(node, kind, work, but=number)
 
 
 def reinstate_keyslot(action: Action, work: Work) -> None:
     """Take the mark away again."""
-    _date(resolved(work).node, _number(action), provider_of(action), retired=None)
+    date(resolved(work).node, action.its_keyslot, action.its_provider, retired=None)
 
 
 def revoke_keyslot(action: Action, work: Work) -> None:
     """Remove a keyslot that a successor has replaced, then the tokens that name no keyslot any more."""
-    number = _number(action)
+    number = action.its_keyslot
     node = resolved(work).node
     present = read_header(node)
-    if number in _numbers(present):
+    if number in slots.numbers(present):
         _refuse_others(present, number, work)
-        _kill(node, number, _proof(node, number, action.provider, work))
+        slots.remove(node, number, _proof(node, number, action.provider, work))
     for token in read_header(node).tokens:
         if not token.keyslots and token.type in (header_token.TYPE, header_token.PARKED):
             cryptsetup.remove_token(node, token.number)
@@ -149,17 +144,17 @@ def revoke_keyslot(action: Action, work: Work) -> None:
 
 def drop_successor(action: Action, work: Work) -> None:
     """Remove the new keyslot and its token, to give a rotation up. Its key stays in its store."""
-    number = _number(action)
+    number = action.its_keyslot
     node = resolved(work).node
     present = read_header(node)
-    if number not in _numbers(present) or not _is_successor(node, present, number, provider_of(action), work):
+    if number not in slots.numbers(present) or not _is_successor(node, present, number, action.its_provider, work):
         return
     held, keyslot = existing_key(node, work, but={number})
     # The token first: a keyslot without one is found again by its key, a token without a keyslot says nothing.
     for token in present.tokens:
         if number in token.keyslots:
             cryptsetup.remove_token(node, token.number)
-    _kill(node, number, KeyslotProof(keyslot, held.key))
+    slots.remove(node, number, KeyslotProof(keyslot, held.key))
 
 
 def successor_ref(work: Work) -> KeyRef:
@@ -213,8 +208,7 @@ def _rewrap_retired(node: Path, kind: ProviderKind, work: Work, *, but: int) -> 
         if content.ref.provider is kind and content.retired is not None and but not in content.keyslots:
             fresh = _rewrapped(content.ref, work)
             if fresh.details != content.ref.details:
-                text = header_token.dated(token, retired=content.retired, details=fresh.details)
-                cryptsetup.import_token(node, text, number=token.number, replace=True)
+                redate(node, token, retired=content.retired, details=fresh.details)
 
 
 def _rewrapped(ref: KeyRef, work: Work) -> KeyRef:
@@ -227,29 +221,6 @@ def _rewrapped(ref: KeyRef, work: Work) -> KeyRef:
     except VolwardError as error:
         work.remarks += (f"The retired key {ref} stays wrapped as it was: {error.what} {error.resolution}",)
         return ref
-
-
-def _date(
-    node: Path,
-    number: int,
-    kind: ProviderKind,
-    *,
-    retired: int | None,
-    details_of: Callable[[KeyRef], Mapping[str, str]] | None = None,
-) -> None:
-    """Date the tokens that name a keyslot, each in one update of the header, and look whether it is there."""
-    for token, content in header_token.all_of(read_header(node)):
-        mine = number in content.keyslots and content.ref.provider is kind
-        if mine and (content.retired is None) is not (retired is None):
-            details = details_of(content.ref) if details_of else None
-            text = header_token.dated(token, retired=retired, details=details)
-            cryptsetup.import_token(node, text, number=token.number, replace=True)
-    for _, content in header_token.all_of(read_header(node)):
-        if number in content.keyslots and (content.retired is None) is not (retired is None):
-            raise VerificationError(
-                f"The token of keyslot {number} of {node} was written anew, yet the header shows the old one.",
-                resolution=f"Look at `cryptsetup luksDump {node}`, then run the same command again.",
-            )
 
 
 def _refuse_others(present: Header, number: int, work: Work) -> None:
@@ -290,15 +261,6 @@ def _leaving(present: Header, work: Work) -> Set[int]:
     return retired | set(rotation.revoked) | (set(rotation.old) if rotation.at_once else set())
 
 
-def _kill(node: Path, number: int, proof: KeyslotProof) -> None:
-    cryptsetup.kill_slot(node, keyslot=number, proof=proof)
-    if number in _numbers(read_header(node)):
-        raise VerificationError(
-            f"Keyslot {number} of {node} was removed, yet the header still shows it.",
-            resolution=f"Look at `cryptsetup luksDump {node}`, then run the same command again.",
-        )
-
-
 def _is_successor(node: Path, present: Header, number: int, kind: ProviderKind, work: Work) -> bool:
     """Whether the keyslot is the rotation's own: announced by it, and described by its token or opened by its key."""
     if number not in present.filled(work.announced):
@@ -315,13 +277,3 @@ def _is_successor(node: Path, present: Header, number: int, kind: ProviderKind, 
     if work.successor is None and not source.present(successor_ref(work), deadline_seconds=work.deadline_seconds):
         return False  # it was never created, so that no keyslot has it
     return keyslot_of(node, present, _successor(kind, work).key) == number
-
-
-def _number(action: Action) -> int:
-    if action.keyslot is None:
-        raise BugError(f"The step {action.step} was planned without a keyslot.", resolution="Please report it.")
-    return action.keyslot
-
-
-def _numbers(present: Header) -> set[int]:
-    return {keyslot.number for keyslot in present.keyslots}

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from volward import openings
-from volward.apply.keys import open_through_chain
+from volward.apply.opening import open_through_chain
 from volward.apply.work import Work
 from volward.errors import DeviceUnknownError, FileSystemError, IdentityError, MappingError, MountPointError
 from volward.host import account, block, cryptsetup, file_system, mapping, marker, mount, superblock, swap, systemd

@@ -65,6 +65,11 @@ class Failure:
         """Whether this was a no: trying again cannot help, and somebody should look."""
         return isinstance(self.error, KeyDeniedError | KeyRejectedError)
 
+    @property
+    def advice(self) -> str:
+        """What to do about it, with the provider that it concerns."""
+        return f"{self.provider}: {self.error.resolution}"
+
     def __str__(self) -> str:
         return f"{self.provider}: {self.error.what}"
 
@@ -212,14 +217,18 @@ class _Attempt:
         )
 
     def _patiently(self, ask: Callable[[], T]) -> T:
+        """Ask until the deadline. What the deadline itself cut off says less than what was answered before it."""
         pause = _FIRST_PAUSE_SECONDS
+        answered: ProviderUnavailableError | None = None
         while True:
             try:
                 return ask()
-            except ProviderUnavailableError:
+            except ProviderUnavailableError as error:
+                if answered is None or self._left_seconds > 0:
+                    answered = error
                 wait = pause * (0.5 + self._patience.chance() / 2)
                 if wait >= self._left_seconds:
-                    raise
+                    raise answered from None
             self._patience.sleep(wait)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
@@ -238,7 +247,7 @@ def _try_keyslots(key: SecretBytes, keyslots: tuple[int, ...], open_by_key: Open
 
 def _nobody(volume: str, header: Header, failures: list[Failure], *, on_denied_stop: bool) -> VolwardError:
     said = "; ".join(str(failure).rstrip(".") for failure in failures) or "it has no provider"
-    way_out = _way_out(volume, header)
+    way_out = " ".join([*(failure.advice for failure in failures), _way_out(volume, header)])
     if on_denied_stop and failures and failures[-1].denied:
         return KeyDeniedError(
             f"{volume} stays closed after a denial, as `on_denied` says: {said}.",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from volward.errors import BugError
 from volward.model.step import Step
 from volward.model.volume import ProviderKind
 
@@ -24,6 +25,20 @@ class Action:
         if self.keyslot is not None:
             return f"{self.step}:{self.keyslot}"
         return f"{self.step}:{self.provider}" if self.provider else str(self.step)
+
+    @property
+    def its_provider(self) -> ProviderKind:
+        """The provider of a step that is about one. Raises BugError when it was planned without."""
+        if self.provider is None:
+            raise BugError(f"The step {self.step} was planned without a provider.", resolution="Please report it.")
+        return self.provider
+
+    @property
+    def its_keyslot(self) -> int:
+        """The keyslot of a step that is about one. Raises BugError when it was planned without."""
+        if self.keyslot is None:
+            raise BugError(f"The step {self.step} was planned without a keyslot.", resolution="Please report it.")
+        return self.keyslot
 
 
 @dataclass(frozen=True)

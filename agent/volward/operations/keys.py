@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from volward import audit, lock
 from volward.apply import Work
-from volward.apply.keys import existing_key
+from volward.apply.opening import existing_key
 from volward.errors import VolwardError
 from volward.host import cryptsetup
 from volward.keys.providers import Providers

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from volward import audit
-from volward.apply.keys import read_header
+from volward.apply.target import read_header
 from volward.errors import DamagedHeaderError, DeviceNotFoundError, KeyDeniedError, VolwardError
 from volward.host import cryptsetup
 from volward.keys import chain, header_token

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from volward import audit
 from volward.apply import Work
-from volward.apply.keys import resolved
+from volward.apply.target import resolved
 from volward.errors import KeyDeniedError, KeyRejectedError, ProviderUnavailableError, VolwardError
 from volward.host import cryptsetup
 from volward.keys import header_token

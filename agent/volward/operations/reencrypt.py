@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from volward import audit, journal, lock
 from volward.apply import Work, apply
-from volward.apply.keys import resolved
+from volward.apply.target import resolved
 from volward.errors import (
     InterruptedRunError,
     UnfinishedOperationError,

@@ -8,7 +8,7 @@ from tests.unit.apply.machine import KEY, RECOVERY, Machine
 from tests.unit.builders import BLANK, DEVICE, PERFECT, SPEC
 
 from volward.apply import Work, apply
-from volward.apply.keys import existing_key, open_through_chain
+from volward.apply.opening import existing_key, open_through_chain
 from volward.errors import (
     BugError,
     ConfirmationError,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.unit.builders import DEVICE, HEADER, PERFECT, SPEC
 
-from volward.apply import orphan
+from volward.apply import keyslot, orphan
 from volward.apply.work import HeldKey, Work
 from volward.errors import BugError, VerificationError
 from volward.host import cryptsetup
@@ -49,7 +49,8 @@ HELD = HeldKey(KeyRef(ProviderKind.CREDENTIAL, "volward.pgdata", 1), SecretBytes
 def device(monkeypatch: pytest.MonkeyPatch) -> Device:
     one = Device(WITH_ORPHAN)
     monkeypatch.setattr(orphan, "resolved", lambda work: DEVICE)
-    monkeypatch.setattr(orphan, "read_header", one.header)
+    for module in (orphan, keyslot):
+        monkeypatch.setattr(module, "read_header", one.header)
     monkeypatch.setattr(orphan, "existing_key", lambda node, work: (HELD, 0))
     monkeypatch.setattr(cryptsetup, "kill_slot", one.kill_slot)
     return one

@@ -256,6 +256,28 @@ def test_after_its_deadline_the_next_provider_opens_and_the_state_is_degraded() 
     assert alerts == [], "what may pass is no alert"
 
 
+def test_what_was_answered_is_told_and_not_that_the_deadline_cut_the_last_question() -> None:
+    time = Time()
+    source = Source({1: b"key"}, unavailable(), ProviderUnavailableError("It took too long.", resolution="Wait."))
+    read = source.read
+
+    def slow_the_second_time(ref: KeyRef, *, deadline_seconds: float) -> SecretBytes:
+        if source.reads:
+            time.now += deadline_seconds
+        return read(ref, deadline_seconds=deadline_seconds)
+
+    source.read = slow_the_second_time  # type: ignore[method-assign]
+    with pytest.raises(NoOpenerError, match=r"pgdata: credential: It is sealed\. credential: Wait\."):
+        open_it(Volume(), source, tokens=(ours(1, 0),), time=time)
+
+
+def test_who_could_not_open_it_says_what_each_provider_needs() -> None:
+    source = Source({1: b"key"}, *[unavailable() for _ in range(99)])
+    with pytest.raises(NoOpenerError) as caught:
+        open_it(Volume(), source, Opener(), tokens=(ours(1, 0),))
+    assert caught.value.resolution.startswith("credential: Wait. tpm2: Open the volume by another key and enrol")
+
+
 def test_a_denial_is_never_repeated_and_always_alerts() -> None:
     time, alerts = Time(), list[Failure]()
     source, volume = Source({1: b"key"}, denied()), Volume(tokens={0: []})

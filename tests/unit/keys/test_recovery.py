@@ -118,6 +118,7 @@ def test_anything_typed_gets_an_answer_that_does_not_quote_it(typed: bytes) -> N
         (KEY[:8] + "U" + KEY[9:], "Character 3 of group 2"),
         (KEY[:8] + "ü" + KEY[9:], "Character 3 of group 2"),
     ],
+    ids=["one less", "one more", "none", "a letter that is not used", "a letter of another alphabet"],
 )
 def test_wrong_lengths_and_characters(typed: str, message: str) -> None:
     with pytest.raises(RecoveryKeyFormatError, match=message):
