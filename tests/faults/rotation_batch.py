@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.faults.batch import GUEST, PYTHON
 from tests.faults.cuts import Power
-from tests.faults.rotation_cuts import End, Key, RotationCut
+from tests.faults.rotation_cuts import End, RotationCut
 from tests.lab.host import MIB, WARM, Host
 from tests.lab.image import Image
 from tests.lab.machine import Snapshot
@@ -47,14 +47,16 @@ operation=$(ls /var/lib/volward/journal | sed -n "s/^\\(rotate-$1-[0-9a-f]*\\)\\
 {command}
 """
 ENDINGS = {End.RESUME: 'resume "$operation"', End.AGAIN: 'rotate "$1" --yes', End.ABORT: 'abort "$operation"'}
+AGAIN_WHEN_DUE = 'rotate --due "$1"'
 OPEN = f'{shlex.join(WARM)} open "$1" && cat "/srv/volward/$1/canary"'
 
 
-def finish(end: End, *, recovery: bool) -> str:
+def finish(cut: RotationCut, end: End) -> str:
     """The script that ends a rotation. A recovery key needs a descriptor more than a warm start hands over."""
-    if recovery and end is not End.ABORT:
+    if cut.recovery and end is not End.ABORT:
         return FINISH.format(command=f"volward {ENDINGS[end]} --recovery-fd 3 3>>{ESCROW}")
-    return FINISH.format(command=f"{shlex.join(WARM)} {ENDINGS[end]}")
+    ending = AGAIN_WHEN_DUE if cut.key.way == "due" and end is End.AGAIN else ENDINGS[end]
+    return FINISH.format(command=f"{shlex.join(WARM)} {ending}")
 
 
 @dataclass
@@ -124,10 +126,10 @@ class RotationBatch:
         self._look("after", keys=ESCROW)
 
     def _end(self, outcome: Outcome) -> None:
-        name, end, recovery = outcome.volume, outcome.cut.end, outcome.cut.recovery
-        outcome.ended = self.host.sh(finish(end, recovery=recovery), name, ok=None, timeout=600)
-        if end is End.ABORT and outcome.cut.no_way_back and outcome.ended.status:
-            outcome.finished = self.host.sh(finish(End.RESUME, recovery=recovery), name, ok=None, timeout=600)
+        name, cut = outcome.volume, outcome.cut
+        outcome.ended = self.host.sh(finish(cut, cut.end), name, ok=None, timeout=600)
+        if cut.end is End.ABORT and cut.no_way_back and outcome.ended.status:
+            outcome.finished = self.host.sh(finish(cut, End.RESUME), name, ok=None, timeout=600)
         outcome.opened = self.host.sh(OPEN, name, ok=None, timeout=600)
 
     def _order(self) -> dict[str, Any]:
@@ -142,7 +144,8 @@ class RotationBatch:
                     "step": o.cut.step,
                     "point": o.cut.point,
                     "provider": o.cut.key.provider,
-                    "now": o.cut.key.at_once,
+                    "way": o.cut.key.way,
+                    "cut_before": o.cut.cut_before,
                     "recovery": True,
                 }
                 for o in self.outcomes
@@ -207,10 +210,8 @@ class Rotations:
 
 def _configuration(outcome: Outcome) -> str:
     name, key = outcome.volume, outcome.cut.key
-    keys = {Key.TPM2: '["credential", "tpm2"]', Key.KV: '["vault"]', Key.TRANSIT: '["vault"]'}.get(
-        key, '["credential"]'
-    )
-    keep = f'[volumes.{name}.vault]\nkeep = "{key}"\n' if key.is_in_vault else ""
+    keys = '["vault"]' if key.is_in_vault else '["credential", "tpm2"]' if key.store == "tpm2" else '["credential"]'
+    keep = f'[volumes.{name}.vault]\nkeep = "{key.store}"\n' if key.is_in_vault else ""
     return f"""
 [volumes.{name}]
 device = "file:{FILES}/{name}.img"

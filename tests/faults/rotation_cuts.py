@@ -17,26 +17,54 @@ if TYPE_CHECKING:
 
 
 class Key(StrEnum):
-    """Whose key is rotated, and whether the old one goes at once."""
+    """Whose key is rotated, and what is cut: the rotation; with its old key going at once (now) or when its grace is
+
+    over (due); or the giving up of one that was cut before (back).
+    """
 
     CREDENTIAL = "credential"
     CREDENTIAL_NOW = "credential-now"
     KV = "kv"
+    KV_NOW = "kv-now"
+    KV_DUE = "kv-due"
+    KV_BACK = "kv-back"
     TRANSIT = "transit"
+    TRANSIT_NOW = "transit-now"
     TPM2 = "tpm2"
+    TPM2_BACK = "tpm2-back"
     RECOVERY = "recovery"
 
     @property
+    def store(self) -> str:
+        return self.value.partition("-")[0]
+
+    @property
+    def way(self) -> str:
+        """Of tests/faults/guest/cut.py: "", "now", "due" or "back"."""
+        return self.value.partition("-")[2]
+
+    @property
     def provider(self) -> str:
-        return "vault" if self.is_in_vault else self.value.partition("-")[0]
+        return "vault" if self.is_in_vault else self.store
 
     @property
     def is_in_vault(self) -> bool:
-        return self in (Key.KV, Key.TRANSIT)
+        return self.store in ("kv", "transit")
 
     @property
-    def at_once(self) -> bool:
-        return self in (Key.CREDENTIAL_NOW, Key.TPM2)
+    def removes_old(self) -> bool:
+        """Whether the old keyslot is gone when it has ended; the TPM's always goes at once."""
+        return self.way in ("now", "due") or self.store == "tpm2"
+
+    @property
+    def old(self) -> str:
+        """The old keyslot: 0 for the key of a store, 1 for the second key of a volume (TPM or recovery)."""
+        return "1" if self.store in ("tpm2", "recovery") else "0"
+
+    @property
+    def has_begin(self) -> bool:
+        """Whether the operation's begin is a place of its own; the other ways share it."""
+        return self.way in ("", "due")
 
 
 class End(StrEnum):
@@ -52,13 +80,17 @@ def _of_a_store(provider: str) -> tuple[str, ...]:
     return (*made, "retire-keyslot:0")
 
 
-# The old keyslot is 0 for the key of a store and 1 for the second key of a volume (TPM or recovery).
 STEPS = {
     Key.CREDENTIAL: _of_a_store("credential"),
     Key.CREDENTIAL_NOW: ("revoke-keyslot:0",),
     Key.KV: _of_a_store("vault"),
+    Key.KV_NOW: ("revoke-keyslot:0",),
+    Key.KV_DUE: ("revoke-keyslot:0",),
+    Key.KV_BACK: ("reinstate-keyslot:0", "drop-successor:1"),
     Key.TRANSIT: _of_a_store("vault"),
+    Key.TRANSIT_NOW: ("revoke-keyslot:0",),
     Key.TPM2: ("park-token:tpm2", "reenrol-tpm2:tpm2", "revoke-keyslot:1"),
+    Key.TPM2_BACK: ("drop-successor:2", "unpark-token:tpm2"),
     Key.RECOVERY: (
         "create-successor:recovery",
         "enrol-successor:recovery",
@@ -66,8 +98,13 @@ STEPS = {
         "retire-keyslot:1",
     ),
 }
+# Where a rotation was cut before it is given up: the most there is to take back.
+CUT_BEFORE = {Key.KV_BACK: "retire-keyslot:0", Key.TPM2_BACK: "reenrol-tpm2:tpm2"}
 INSIDE = (
     (Key.CREDENTIAL_NOW, "revoke-keyslot:0", "token-left"),
+    (Key.KV_DUE, "revoke-keyslot:0", "token-left"),
+    (Key.KV_BACK, "drop-successor:1", "keyslot-left"),
+    (Key.TPM2_BACK, "drop-successor:2", "keyslot-left"),
     (Key.TPM2, "reenrol-tpm2:tpm2", "without-token"),
     (Key.TPM2, "revoke-keyslot:1", "token-left"),
     (Key.RECOVERY, "create-successor:recovery", "handed-over"),
@@ -102,6 +139,11 @@ class RotationCut:
         return self.key is Key.RECOVERY
 
     @property
+    def cut_before(self) -> str:
+        """The step in which the rotation had been cut that is given up; "" when there was none."""
+        return CUT_BEFORE.get(self.key, "")
+
+    @property
     def no_way_back(self) -> bool:
         """The old keyslot had begun to go: an abort is refused, and the rotation finished."""
         return self.step.startswith("revoke-keyslot")
@@ -116,7 +158,7 @@ def _table() -> tuple[RotationCut, ...]:
     for key in Key:
         places = [(step, point) for step in STEPS[key] for point in POINTS]
         places += [(step, point) for inside, step, point in INSIDE if inside is key]
-        places += [("begin", "done")] if key is not Key.CREDENTIAL_NOW else []
+        places += [("begin", "done")] if key.has_begin else []
         for number, (step, point) in enumerate(places):
             for at, power in enumerate(Power):
                 cuts.append(RotationCut(power, key, step, point, _ENDS[power][(number + at) % 2]))

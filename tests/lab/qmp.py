@@ -18,9 +18,7 @@ class Qmp:
     """A connection to one QEMU. Not for use by several threads."""
 
     def __init__(self, path: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(DEADLINE_SECONDS)
-        self._socket.connect(str(path))
+        self._socket = _connected(path)
         self._stream = self._socket.makefile("rb")
         self._events: list[dict[str, Any]] = []
         self._read()
@@ -72,3 +70,20 @@ class Qmp:
             raise LabError("QEMU closed its control connection: it has ended")
         message: dict[str, Any] = json.loads(line)
         return message
+
+
+def _connected(path: Path) -> socket.socket:
+    """Connect; QEMU's socket is there a moment before it takes connections."""
+    limit = time.monotonic() + DEADLINE_SECONDS
+    while True:
+        one = socket.socket(socket.AF_UNIX)
+        one.settimeout(DEADLINE_SECONDS)
+        try:
+            one.connect(str(path))
+        except ConnectionRefusedError:
+            one.close()
+            if time.monotonic() >= limit:
+                raise
+            time.sleep(0.01)
+        else:
+            return one

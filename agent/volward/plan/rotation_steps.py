@@ -65,15 +65,15 @@ def steps_back(
     operation: str,
 ) -> tuple[Action, ...]:
     """Return the steps that give a rotation up. Raises NoWayBackError once the removal of an old keyslot began."""
+    gone = (*rotation.revoked, *(rotation.old if rotation.at_once else ()))
+    if {_removal(number, "").name for number in gone} & set(begun):
+        raise NoWayBackError(
+            f"{operation} has begun to remove an old keyslot, so it can only be finished.",
+            resolution=f"`volward resume {operation}` ends it; the present key opens the volume.",
+        )
     kind = rotation.provider
     if kind is None:
         return ()
-    removals = {_removal(number, "").name for number in rotation.old}
-    if rotation.at_once and removals & set(begun):
-        raise NoWayBackError(
-            f"{operation} has begun to remove the old keyslot, so it can only be finished.",
-            resolution=f"`volward resume {operation}` ends it; the new key opens the volume.",
-        )
     why = "the rotation is given up"
     made = (*successors(rotation, header, announced), *_unfinished(rotation, header, announced))
     actions = [

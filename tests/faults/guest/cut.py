@@ -1,7 +1,9 @@
 """Runs in the virtual host: begins the first apply or a rotation of many volumes, each cut short at its own point.
 
 Standard input: {"verb": "provision" or "rotate", "stop": bool, "at_once": int, "recovery": path, "cuts": [{"volume",
-"step", "point", "recovery"}]}; a rotation's cuts also have "provider" and "now".
+"step", "point", "recovery"}]}; a rotation's cuts also have "provider", "way" and "cut_before". The way is what is cut:
+"" a rotation, "now" one whose old keyslot goes at once, "due" the removal of a keyslot whose grace is over (after a
+whole rotation), "back" the giving up of a rotation that was cut in the step "cut_before".
 Each volume is provisioned in a process of its own, which at its point ends itself with SIGKILL, or with "stop"
 stands still until the power goes. At the point "after N ms" it is killed N milliseconds after the step began, with
 every process that it started. Prints {volume: how it ended}; "cut" is what is expected. Nothing of this is in the
@@ -22,9 +24,10 @@ from typing import Any
 from volward import journal, stores
 from volward.cli.delivery import DescriptorDelivery
 from volward.config import load
-from volward.host import cryptenroll, cryptsetup
+from volward.host import block, cryptenroll, cryptsetup, header
+from volward.keys import header_token
 from volward.model import ProviderKind, VolumeSpec
-from volward.operations import provision, rotate
+from volward.operations import provision, rotate, unrotate
 from volward.operations.watcher import Watcher
 from volward.plan.rotation import Wish
 from volward.secret import SecretBytes
@@ -69,11 +72,17 @@ def _in_child(order: dict[str, Any], cut: dict[str, Any], specs: dict[str, Any])
     os.dup2(log, 2)
     status = 3
     try:
+        spec = specs[cut["volume"]]
+        if cut.get("way") == "due":
+            _rotate(spec, None, {**cut, "way": ""})
+            _let_its_grace_be_over(spec)
+        if cut.get("way") == "back":
+            _cut_before(spec, cut)
         _wrap(cut["step"], cut["point"], signal.SIGSTOP if order["stop"] else signal.SIGKILL)
         escrow = os.open(order["recovery"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         delivery = DescriptorDelivery(escrow) if cut["recovery"] else None
         run = _rotate if order.get("verb") == "rotate" else _provision
-        print(run(specs[cut["volume"]], delivery, cut))
+        print(run(spec, delivery, cut))
     except BaseException:  # noqa: BLE001 (reported to the test)
         traceback.print_exc()
         status = 4
@@ -87,8 +96,38 @@ def _provision(spec: VolumeSpec, delivery: DescriptorDelivery | None, cut: dict[
 
 
 def _rotate(spec: VolumeSpec, delivery: DescriptorDelivery | None, cut: dict[str, Any]) -> object:
-    wish = Wish(ProviderKind(cut["provider"]), at_once=cut["now"])
-    return rotate.rotate([spec], rotate.Pass(wish, delivery, Watcher(), {spec.name}, deadline_seconds=60.0))
+    way = cut["way"]
+    if way == "back":
+        (record,) = journal.unfinished(spec.name)
+        return unrotate.give_up(spec, record, deadline_seconds=60.0)
+    wish = Wish(due=True) if way == "due" else Wish(ProviderKind(cut["provider"]), at_once=way == "now")
+    done = rotate.rotate([spec], rotate.Pass(wish, delivery, Watcher(), {spec.name}, deadline_seconds=60.0))
+    if done[0].error:
+        raise done[0].error
+    return done
+
+
+def _let_its_grace_be_over(spec: VolumeSpec) -> None:
+    """Date the retired key back, as if more days had gone by than the grace period has."""
+    node = block.resolve_file(spec.device).node
+    present = header.read(node).header
+    assert present is not None
+    for token, content in header_token.all_of(present):
+        if content.retired is not None:
+            text = header_token.dated(token, retired=content.retired - spec.rotation.grace_seconds - 1)
+            cryptsetup.import_token(node, text, number=token.number, replace=True)
+
+
+def _cut_before(spec: VolumeSpec, cut: dict[str, Any]) -> None:
+    """Have a process begin the rotation and be killed when that step's work is done."""
+    child = os.fork()
+    if child == 0:
+        _wrap(cut["cut_before"], "acted", signal.SIGKILL)
+        _rotate(spec, None, {**cut, "way": ""})
+        os._exit(5)
+    _, status = os.waitpid(child, 0)
+    if not os.WIFSIGNALED(status):
+        raise RuntimeError(f"the rotation was not cut before: {status}")
 
 
 def _wrap(wanted: str, point: str, number: signal.Signals) -> None:
@@ -120,6 +159,8 @@ def _wrap(wanted: str, point: str, number: signal.Signals) -> None:
             _wrap_format_twice(end)
         case "token-left":
             after(cryptsetup, "kill_slot")
+        case "keyslot-left":
+            after(cryptsetup, "remove_token")
         case "without-token" if "enrol-tpm2" in wanted:
             after(cryptenroll, "enrol_tpm2", also=_forget_token)
         case "without-token":
@@ -200,8 +241,6 @@ def _erase(node: Path, **_: Any) -> None:
 
 
 def _forget_token(node: Path, **_: Any) -> None:
-    from volward.host import header
-
     found = header.read(node).header
     assert found is not None
     for token in found.tokens:

@@ -311,6 +311,8 @@ def test_there_is_no_way_back_once_the_old_keyslot_began_to_go() -> None:
     assert back(at_once, with_tokens(FRESH), "create-successor:credential")
     with pytest.raises(NoWayBackError, match="only be finished"):
         back(at_once, with_tokens(FRESH), "revoke-keyslot:0")
+    with pytest.raises(NoWayBackError, match="only be finished"):
+        back(Rotation(None, revoked=(0, 1)), with_tokens(FRESH), "revoke-keyslot:1")  # a token without one may be left
 
 
 def test_whose_the_new_keyslot_is() -> None:
