@@ -1,8 +1,8 @@
 """Runs in the virtual host: begins a header restore of many volumes; each stops at its point until the power goes.
 
-Standard input: [{"volume", "confirm", "step", "point"}]. Points are `begun`, `acted` and `done` of a step of the
-journal, and `torn`: the first copy was written and a part of the second. Prints {volume: "cut", or how it ended}. The
-functions of volward are wrapped here.
+Standard input: {"stop": bool, "cuts": [{"volume", "confirm", "step", "point"}]}; without "stop" each is ended by
+SIGKILL at its point. Points are `begun`, `acted` and `done` of a step of the journal, and `torn`: the first copy was
+written and a part of the second. Prints {volume: "cut", or how it ended}. The functions of volward are wrapped here.
 """
 
 import json
@@ -25,19 +25,22 @@ TORN_BYTES = 20000  # the primary copy and a part of the secondary: no keyslot y
 def main() -> None:
     LOGS.mkdir(exist_ok=True)
     ended = {}
-    for cut in json.load(sys.stdin):
+    order = json.load(sys.stdin)
+    for cut in order["cuts"]:
         child = os.fork()
         if child == 0:
-            _in_child(cut)
+            _in_child(cut, signal.SIGSTOP if order["stop"] else signal.SIGKILL)
         _, status = os.waitpid(child, os.WUNTRACED)
-        for place in scratch.DIRECTORY.glob(f"{child}.*"):  # in memory, which goes with the power: there is little
-            shutil.rmtree(place)
+        if order["stop"]:  # in memory, which goes with the power: there is little
+            for place in scratch.DIRECTORY.glob(f"{child}.*"):
+                shutil.rmtree(place)
         said = (LOGS / cut["volume"]).read_text(errors="replace")[-2000:]
-        ended[cut["volume"]] = "cut" if os.WIFSTOPPED(status) else f"{os.waitstatus_to_exitcode(status)}: {said}"
+        was_cut = os.WIFSTOPPED(status) or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL)
+        ended[cut["volume"]] = "cut" if was_cut else f"status {status}: {said}"
     print(json.dumps(ended))
 
 
-def _in_child(cut: dict[str, Any]) -> None:
+def _in_child(cut: dict[str, Any], number: signal.Signals) -> None:
     os.setsid()
     log = os.open(LOGS / cut["volume"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(log, 1)
@@ -46,7 +49,7 @@ def _in_child(cut: dict[str, Any]) -> None:
     step, point = cut["step"], cut["point"]
 
     def stop() -> None:
-        os.kill(os.getpid(), signal.SIGSTOP)
+        os.kill(os.getpid(), number)
 
     def begun(self: journal.Operation, name: str) -> None:
         begin(self, name)
