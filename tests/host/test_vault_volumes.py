@@ -136,6 +136,7 @@ def test_two_hosts_rotate_the_same_path_at_once(
             second.plug()
             state = host.run("tar", "--create", "--directory=/var/lib", "volward").stdout_bytes
             clone.run("tar", "--extract", "--directory=/var/lib", input=state)
+            clone.volward("apply", "twice")  # the units are in /etc
             for one in (host, clone):
                 assert "open and mounted (key: vault)" in one.volward("open", "twice").stdout
 

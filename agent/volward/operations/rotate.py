@@ -12,6 +12,8 @@ from functools import partial
 
 from volward import audit, journal, lock
 from volward.apply import RecoveryDelivery, Work, apply
+from volward.apply.opening import existing_key
+from volward.apply.target import resolved
 from volward.errors import (
     ConfirmationError,
     KeyExistsError,
@@ -169,6 +171,7 @@ class _Rotating:
             work.ask_recovery = self._shared.ask_recovery
             work.clock = self._shared.clock
             if record is None:
+                existing_key(resolved(work).node, work)  # what authorises it, before anything is begun or created
                 work.rotation = replace(
                     self._with_place(plan.rotation, seen, work),
                     revoked_marks=_revoked_marks(header, plan.rotation),

@@ -231,7 +231,7 @@ def test_a_host_that_has_lost_its_key_gets_another_by_the_recovery_key(
 
     monkeypatch.setattr(store, "read", here_no_more)
     assert isinstance(run(world, Wish(CREDENTIAL)).error, NoOpenerError | KeyDeniedError)
-    world.abort()
+    assert (outcomes(), store.later) == ([], {}), "no key was made that nothing could have enrolled"
     done = run(world, Wish(CREDENTIAL), ask_recovery=True)
     assert done.error is None, done.error
     assert [provider for provider, retired in world.picture().values() if retired is None].count("credential") == 1
@@ -310,11 +310,19 @@ def test_somebody_else_was_first_in_the_store(world: World, monkeypatch: pytest.
     world.check_rest()
 
 
-def test_a_store_that_is_away_changes_nothing_and_the_next_run_goes_on(world: World) -> None:
-    store = world.machine.sources[CREDENTIAL]
-    store.error = ProviderUnavailableError("Sealed.", resolution="Wait.")
-    assert isinstance(error_of(world.rotate()), ProviderUnavailableError)
-    store.error = None
+def test_a_store_that_is_away_changes_nothing(world: World) -> None:
+    world.machine.sources[CREDENTIAL].error = ProviderUnavailableError("Sealed.", resolution="Wait.")
+    assert isinstance(error_of(world.rotate()), NoOpenerError)
+    assert outcomes() == []
+
+
+def test_a_store_that_goes_away_in_the_middle_is_gone_on_with(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sealed_since(ref: KeyRef, *, adopt: bool, deadline_seconds: float) -> KeyRef:
+        raise ProviderUnavailableError("Sealed.", resolution="Wait.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.machine.sources[CREDENTIAL], "create", sealed_since)
+        assert isinstance(error_of(world.rotate()), ProviderUnavailableError)
     done = world.rotate()
     assert done is not None
     assert done.resumed
