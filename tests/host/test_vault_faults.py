@@ -13,11 +13,9 @@ from pathlib import Path
 
 import hvac
 import pytest
-from tests.faults.rotation_batch import SEAL_SECRET_ID
-from tests.host.test_vault_volumes import CONFIGURATION, POLICY, PORT
 from tests.lab.disk import Disk
 from tests.lab.host import MIB, Host
-from tests.vault import auth, mounts
+from tests.vault import auth, lab_login, mounts
 from tests.vault.certificates import Authority
 from tests.vault.fault import Cut, Fault, Forward, Refuse, Silent
 from tests.vault.proxy import Proxy
@@ -53,7 +51,7 @@ class Scene:
 
     def seal_secret_id(self, secret_id: str) -> None:
         """Deliver a secret id to the host, in the clear and not wrapped."""
-        self.host.sh(SEAL_SECRET_ID, input=secret_id)
+        lab_login.seal(self.host, secret_id)
 
     def traces(self) -> tuple[str, str, str]:
         """What must not change: the header, the versions in Vault, unfinished operations."""
@@ -116,7 +114,9 @@ TROUBLES = {
         "certificate",
     ),
     "expired certificate": Trouble(_expired, lambda scene: scene.host.sh("date --set='-20 years'"), NO, "certificate"),
-    "no policy": Trouble(lambda scene: _allow(scene, NOTHING), lambda scene: _allow(scene, POLICY), NO, "policy"),
+    "no policy": Trouble(
+        lambda scene: _allow(scene, NOTHING), lambda scene: _allow(scene, lab_login.POLICY), NO, "policy"
+    ),
     "used-up secret id": Trouble(_spend, lambda scene: scene.seal_secret_id(scene.role.secret_id()), NO, "secret id"),
     "deleted version": Trouble(_delete, _undelete, NO, "undelete"),
 }
@@ -126,16 +126,11 @@ def test_each_fault_has_its_status_and_changes_nothing(host: Host, tmp_path: Pat
     authority = Authority(tmp_path / "ca")
     with Server(tmp_path / "vault", authority=authority) as server, Proxy(server.address) as proxy:
         disk = host.disk("FAULTS-1", 96 * MIB)
-        mounts.kv(server.admin, "kv")
-        mounts.policy(server.admin, "lab", POLICY)
-        role = auth.approle(server.admin, "lab", token_policies=["lab"], token_ttl="10m")
+        role = lab_login.allow(server, "lab")
         path = PATH.format(host=host.run("hostname").stdout.strip())
         scene = Scene(host, server, proxy, disk, authority, role, path)
-        host.forward(guest_port=PORT, port=proxy.address.port)
-        host.put("/etc/volward/ca.pem", authority.ca_file.read_bytes())
-        scene.seal_secret_id(role.secret_id())
-        settings = CONFIGURATION.format(role_id=role.role_id).replace("wrapped = true\n", "").replace("30", "5")
-        host.put("/etc/volward/volward.toml", settings + VOLUME.format(device=disk.link))
+        vault = lab_login.deliver(host, server, role, address=proxy.address, timeout_seconds=5)
+        host.put("/etc/volward/volward.toml", vault + VOLUME.format(device=disk.link))
         host.volward("apply", "--yes", "--no-recovery", "data")
         key = scene.kv.read_secret_version(path=path, mount_point="kv", raise_on_deleted_version=True)
         host.secrets.append(key["data"]["data"]["key"].encode())
