@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from volward import audit, journal, lock
-from volward.apply import RecoveryDelivery, Work, apply
+from volward.apply import RecoveryDelivery, Work, apply, authorise
 from volward.errors import (
     ConfirmationError,
     KeyExistsError,
@@ -173,6 +173,7 @@ class _Rotating:
                     self._with_place(plan.rotation, seen, work),
                     revoked_marks=_revoked_marks(header, plan.rotation),
                 )
+                authorise(work)
                 operation = journal.begin(
                     journal.ROTATE, self._spec.name, journal.rotation_facts(work.rotation, header.uuid)
                 )

@@ -43,6 +43,7 @@ from volward.errors import (
     VolwardError,
 )
 from volward.host import cryptsetup
+from volward.host.cryptsetup import Pbkdf2
 from volward.keys import header_token, recovery_pair
 from volward.keys.header_token import fingerprint
 from volward.keys.providers import Providers
@@ -231,7 +232,7 @@ def test_a_host_that_has_lost_its_key_gets_another_by_the_recovery_key(
 
     monkeypatch.setattr(store, "read", here_no_more)
     assert isinstance(run(world, Wish(CREDENTIAL)).error, NoOpenerError | KeyDeniedError)
-    world.abort()
+    assert outcomes() == [], "there is nothing to abort first"
     done = run(world, Wish(CREDENTIAL), ask_recovery=True)
     assert done.error is None, done.error
     assert [provider for provider, retired in world.picture().values() if retired is None].count("credential") == 1
@@ -310,11 +311,47 @@ def test_somebody_else_was_first_in_the_store(world: World, monkeypatch: pytest.
     world.check_rest()
 
 
-def test_a_store_that_is_away_changes_nothing_and_the_next_run_goes_on(world: World) -> None:
+@pytest.mark.parametrize("kind", [CREDENTIAL, TPM2])
+def test_without_a_key_that_authorises_it_none_is_made(world: World, kind: ProviderKind) -> None:
+    """Such as a version that was deleted in Vault: a new one beside it would open nothing."""
+    store = world.machine.sources[CREDENTIAL]
+    before, store.key = world.machine.present, None
+    assert isinstance(error_of(world.rotate(kind)), NoOpenerError | KeyDeniedError)
+    assert (store.later, store.adopted, world.machine.present, outcomes()) == ({}, [], before, [])
+    store.key = KEY
+    assert error_of(world.rotate(kind)) is None
+    world.check_rest()
+
+
+def test_without_a_free_keyslot_no_key_is_made(world: World) -> None:
+    for number in range(3, 32):
+        world.machine.add(number, b"somebody's", Pbkdf2())
+    assert isinstance(error_of(world.rotate()), KeyRejectedError)
+    assert (world.machine.sources[CREDENTIAL].later, outcomes()) == ({}, [])
+
+
+def test_a_store_that_is_away_changes_nothing(world: World) -> None:
     store = world.machine.sources[CREDENTIAL]
     store.error = ProviderUnavailableError("Sealed.", resolution="Wait.")
-    assert isinstance(error_of(world.rotate()), ProviderUnavailableError)
+    assert isinstance(error_of(world.rotate()), NoOpenerError)
+    assert (store.adopted, outcomes()) == ([], [])
     store.error = None
+    assert error_of(world.rotate()) is None
+    world.check_rest()
+
+
+def test_a_store_that_goes_away_while_it_makes_a_key_is_asked_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = world.machine.sources[CREDENTIAL]
+
+    def unclear(ref: KeyRef, *, adopt: bool, deadline_seconds: float) -> KeyRef:
+        raise ProviderUnavailableError("Sealed.", resolution="Wait.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "create", unclear)
+        assert isinstance(error_of(world.rotate()), ProviderUnavailableError)
+    assert outcomes() == [None], "it may be there"
     done = world.rotate()
     assert done is not None
     assert done.resumed
