@@ -4,7 +4,6 @@ The volume may be open or closed meanwhile, and what uses it notices nothing. A 
 before another one begins.
 """
 
-import contextlib
 import time
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
@@ -33,6 +32,7 @@ from volward.model import (
     Rotation,
     RotationPlan,
     Step,
+    VaultServer,
     VolumeSpec,
 )
 from volward.observe import observe
@@ -98,11 +98,22 @@ def rotate(specs: Sequence[VolumeSpec], shared: Pass) -> tuple[Rotated, ...]:
     """Rotate keys volume by volume; an outcome a volume, in the order given."""
     with Providers() as providers:
         done = tuple(_Rotating(spec, shared, providers).run() for spec in specs)
-        if shared.wish.due:  # once a day, so that status knows how long the login lasts
-            for server in {spec.vault.server for spec in specs if spec.vault is not None}:
-                with contextlib.suppress(VolwardError, ImportError):  # what needed the login has said so
-                    login_life.ask(server, providers, deadline_seconds=shared.deadline_seconds)
-        return done
+        return _with_login_warnings(specs, done, shared, providers) if shared.wish.due else done
+
+
+def _with_login_warnings(
+    specs: Sequence[VolumeSpec], done: Sequence[Rotated], shared: Pass, providers: Providers
+) -> tuple[Rotated, ...]:
+    """Look, once a day, how long the logins last: one that is over is noticed at the next boot otherwise."""
+    users: dict[VaultServer, list[str]] = {}
+    for spec in specs:
+        if spec.vault is not None:
+            users.setdefault(spec.vault.server, []).append(spec.name)
+    told: dict[str, tuple[str, ...]] = {}
+    for server, names in users.items():
+        said = login_life.warnings(server, names, providers, deadline_seconds=shared.deadline_seconds)
+        told |= dict.fromkeys(names, said)
+    return tuple(replace(one, remarks=one.remarks + told.get(one.volume, ())) for one in done)
 
 
 def _planned(

@@ -48,8 +48,19 @@ from volward.keys import header_token, recovery_pair
 from volward.keys.header_token import fingerprint
 from volward.keys.providers import Providers
 from volward.keys.source import KeyRef
-from volward.model import Action, Observation, Pin, ProviderKind, Rotation, Step
-from volward.operations import header_backup, proof, rotate, unrotate
+from volward.model import (
+    Action,
+    Observation,
+    Pin,
+    ProviderKind,
+    Rotation,
+    Step,
+    VaultLogin,
+    VaultLoginMethod,
+    VaultPlace,
+    VaultServer,
+)
+from volward.operations import header_backup, login_life, proof, rotate, unrotate
 from volward.operations.rotate import Pass
 from volward.operations.watcher import Watcher
 from volward.plan.rotation import Wish
@@ -539,6 +550,26 @@ def test_giving_up_needs_another_key(world: World) -> None:
     store.key = kept
     world.abort()
     world.check_rest()
+
+
+# --- the login to Vault -----------------------------------------------------------------------------------
+
+
+def test_the_timer_tells_of_a_login_that_no_key_was_needed_of(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = VaultServer("https://vault.example:8200", VaultLogin(VaultLoginMethod.APPROLE))
+    asked: list[list[str]] = []
+
+    def warnings(server: VaultServer, volumes: list[str], *_: object, **__: object) -> tuple[str, ...]:
+        asked.append(volumes)
+        return ("The login ends soon.",)
+
+    monkeypatch.setattr(login_life, "warnings", warnings)
+    spec = replace(WANTED, vault=VaultPlace(server))
+    for wish, told in ((Wish(due=True), ("The login ends soon.",)), (Wish(RECOVERY), ())):
+        shared = Pass(wish, world.owner, Watcher(), set(), deadline_seconds=0.0, clock=lambda: world.now)
+        (done,) = rotate.rotate([spec], shared)
+        assert (done.error, done.remarks) == (None, told)
+    assert asked == [["pgdata"]]
 
 
 # --- header backups ---------------------------------------------------------------------------------------
