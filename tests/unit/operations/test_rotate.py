@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.unit.apply.machine import KEY
@@ -155,6 +156,21 @@ def test_what_is_due_is_revoked_and_rotated_in_one_run(world: World) -> None:
     calm = world.rotate(due=True)
     assert calm is not None
     assert calm.nothing_because == "the key of credential is 0 days old and due in 90"
+
+
+def test_the_costly_keyslot_of_a_typed_key_is_not_tried_with_another_key(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert error_of(world.rotate()) is None
+    real, tried = cryptsetup.test_key, set[int | None]()
+
+    def test_key(node: Path, key: SecretBytes, *, keyslot: int | None) -> bool:
+        tried.add(keyslot)
+        return real(node, key, keyslot=keyslot)
+
+    monkeypatch.setattr(cryptsetup, "test_key", test_key)
+    assert error_of(world.rotate()) is None
+    assert tried.isdisjoint({None, world.current(RECOVERY)}), tried
 
 
 def test_a_look_changes_nothing_and_an_unfinished_one_is_named(world: World) -> None:
