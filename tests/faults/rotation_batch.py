@@ -17,29 +17,12 @@ from tests.lab.host import MIB, WARM, Host
 from tests.lab.image import Image
 from tests.lab.machine import Snapshot
 from tests.lab.ssh import Result
-from tests.vault import auth, mounts
+from tests.vault import lab_login
 from tests.vault.certificates import Authority
 from tests.vault.server import Server
 
 FILES = "/srv/files"
 MOST = 18
-VAULT = """
-[vault]
-address = "https://127.0.0.1:8200"
-ca_file = "/etc/volward/ca.pem"
-[vault.login]
-role = "cuts"
-role_id = "{role_id}"
-credential = "volward-vault"
-"""
-POLICY = """
-path "kv/*" { capabilities = ["create", "read", "update"] }
-path "transit/*" { capabilities = ["read", "update"] }
-"""
-SEAL_SECRET_ID = """
-mkdir -p /etc/credstore.encrypted
-systemd-creds encrypt --with-key=host --name=volward-vault - /etc/credstore.encrypted/volward-vault
-"""
 ESCROW = "/var/lib/escrow/keys"
 FINISH = """
 operation=$(ls /var/lib/volward/journal | sed -n "s/^\\(rotate-$1-[0-9a-f]*\\)\\.journal$/\\1/p")
@@ -99,7 +82,9 @@ class RotationBatch:
         self._files = host.disk("FILES", (128 + 66 * len(cuts)) * MIB)
         host.sh('mkfs.ext4 -q "$1"', self._files.link)
         self._mount_files()
-        host.put("/etc/volward/volward.toml", self._vault() + "".join(map(_configuration, self.outcomes)))
+        role = lab_login.allow(server, "cuts", token_ttl="60m")
+        vault = lab_login.deliver(host, server, role)
+        host.put("/etc/volward/volward.toml", vault + "".join(map(_configuration, self.outcomes)))
         host.sh("mkdir -p /var/lib/escrow; sync")
 
     def run(self) -> None:
@@ -118,7 +103,7 @@ class RotationBatch:
         if self.power is Power.CUT:
             self.host.power_cut()
             self.host.power_on(cold=False)
-            self._reach_vault()
+            lab_login.reach(self.host, self.server.address)
             self._mount_files()
         self._look("before")
         for outcome in self.outcomes:
@@ -160,18 +145,6 @@ class RotationBatch:
         source = (GUEST / script).read_text()
         return json.loads(self.host.run(PYTHON, "-c", source, input=json.dumps(order), timeout=3000).stdout)
 
-    def _vault(self) -> str:
-        """Let the server answer in the host, and return the configuration of a login."""
-        assert self.server.authority is not None
-        role = auth.approle(self.server.admin, "cuts", token_policies=["cuts"], token_ttl="60m")
-        self._reach_vault()
-        self.host.put("/etc/volward/ca.pem", self.server.authority.ca_file.read_bytes())
-        self.host.sh(SEAL_SECRET_ID, input=role.secret_id())
-        return VAULT.format(role_id=role.role_id)
-
-    def _reach_vault(self) -> None:
-        self.host.forward(guest_port=8200, port=self.server.address.port)
-
     def _mount_files(self) -> None:
         self.host.sh('mkdir -p "$2"; mountpoint -q "$2" || mount "$1" "$2"', self._files.link, FILES)
 
@@ -196,9 +169,6 @@ class Rotations:
     def _run(self, cuts: list[RotationCut]) -> None:
         place = Path(tempfile.mkdtemp(dir=self._directory))
         with Server(place / "vault", authority=Authority(place / "ca")) as server:
-            mounts.kv(server.admin, "kv")
-            mounts.transit(server.admin, "transit", key="volward", derived=True)
-            mounts.policy(server.admin, "cuts", POLICY)
             host = Host(*self._snapshot)
             try:
                 batch = RotationBatch(host, cuts, server)

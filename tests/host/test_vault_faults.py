@@ -1,25 +1,28 @@
 """What goes wrong with a real Vault, met by whole commands on a host: the exit status, and nothing is changed.
 
 One volume whose only provider is Vault, closed. For each fault it is opened and rotated; header, versions in Vault and
-journal are what they were, and when the fault is over the volume opens.
+journal stay as they were when the fault began, and when it is over the volume opens.
 """
 
 from __future__ import annotations
 
+import base64
 import json
+import os
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import hvac
 import pytest
-from tests.faults.rotation_batch import SEAL_SECRET_ID
-from tests.host.test_vault_volumes import CONFIGURATION, POLICY, PORT
 from tests.lab.disk import Disk
 from tests.lab.host import MIB, Host
-from tests.vault import auth, mounts
+from tests.vault import auth, lab_login, mounts
 from tests.vault.certificates import Authority
-from tests.vault.fault import Cut, Fault, Forward, Refuse, Silent
+from tests.vault.fault import Cut, Fault, Forward, Refuse, Silent, Slow
+from tests.vault.process import PATIENCE_SECONDS
 from tests.vault.proxy import Proxy
 from tests.vault.server import Server
 
@@ -43,23 +46,46 @@ class Scene:
     server: Server
     proxy: Proxy
     disk: Disk
-    authority: Authority
     role: auth.AppRole
     path: str
+    secret: dict[str, Any] = field(default_factory=dict)  # what Vault keeps as the volume's key
 
     @property
     def kv(self) -> hvac.api.secrets_engines.KvV2:
         return self.server.admin.secrets.kv.v2
 
-    def seal_secret_id(self, secret_id: str) -> None:
-        """Deliver a secret id to the host, in the clear and not wrapped."""
-        self.host.sh(SEAL_SECRET_ID, input=secret_id)
-
     def traces(self) -> tuple[str, str, str]:
         """What must not change: the header, the versions in Vault, unfinished operations."""
         header = self.host.sh('head -c 16M "$1" | sha256sum', self.disk.link).stdout
-        versions = self.kv.read_secret_metadata(path=self.path, mount_point="kv")["data"]["versions"]
-        return header, json.dumps(versions, sort_keys=True), self.host.volward("journal", "--json").stdout
+        return header, self._versions(), self.host.volward("journal", "--json").stdout
+
+    def _versions(self) -> str:
+        try:
+            metadata = self.kv.read_secret_metadata(path=self.path, mount_point="kv")
+        except (hvac.exceptions.InvalidPath, hvac.exceptions.VaultDown) as none:
+            return type(none).__name__
+        return json.dumps(metadata["data"]["versions"], sort_keys=True)
+
+    def keep(self, secret: dict[str, Any]) -> None:
+        """Have this as the one version of the volume's key, as after somebody wrote it from nothing."""
+        self.take_away()
+        self.kv.create_or_update_secret(self.path, secret=secret, cas=0, mount_point="kv")
+
+    def take_away(self) -> None:
+        self.kv.delete_metadata_and_all_versions(self.path, mount_point="kv")
+
+    def give_back(self) -> None:
+        """Have the key there as it was made, as from a snapshot of Vault."""
+        self.keep(self.secret)
+
+    def move(self, old: str, new: str) -> None:
+        """Move an engine with all that is in it, and wait until it has arrived."""
+        admin = self.server.admin
+        moving = admin.sys.move_backend(old, new)["data"]["migration_id"]
+        limit = time.monotonic() + PATIENCE_SECONDS
+        while admin.read(f"sys/remount/status/{moving}")["data"]["migration_info"]["status"] != "success":
+            assert time.monotonic() < limit, f"{old} is still not at {new}"
+            time.sleep(0.1)
 
 
 @dataclass(frozen=True)
@@ -70,6 +96,7 @@ class Trouble:
     end: Callable[[Scene], object]
     status: int
     told: str
+    told_by_rotation: str = ""  # where it meets the fault at another question
 
 
 def on_the_way(fault: Fault, status: int, told: str) -> Trouble:
@@ -78,12 +105,12 @@ def on_the_way(fault: Fault, status: int, told: str) -> Trouble:
 
 def _other_ca(scene: Scene) -> None:
     another = Authority(scene.host.directory / "another-ca", "another")
-    scene.host.put("/etc/volward/ca.pem", another.ca_file.read_bytes())
+    scene.host.put(lab_login.CA_FILE, another.ca_file.read_bytes())
 
 
-def _expired(scene: Scene) -> None:
-    """The name in the address leads to a listener whose certificate is over."""
-    scene.host.sh("date --set='+20 years'")
+def _years(scene: Scene, how_many: str) -> None:
+    """Set the host's clock: the server's certificate is over then."""
+    scene.host.sh('date --set="$1 years"', how_many)
 
 
 def _allow(scene: Scene, text: str) -> None:
@@ -92,8 +119,18 @@ def _allow(scene: Scene, text: str) -> None:
 
 def _spend(scene: Scene) -> None:
     """A secret id that can be used once, and was."""
-    scene.seal_secret_id(spent := scene.role.secret_id(num_uses=1))
+    lab_login.seal(scene.host, spent := scene.role.secret_id(num_uses=1))
     scene.server.client().auth.approle.login(role_id=scene.role.role_id, secret_id=spent)
+
+
+def _expire(scene: Scene) -> None:
+    lab_login.seal(scene.host, over := scene.role.secret_id(ttl="1s"))
+    time.sleep(2)
+    scene.role.tidy(over)
+
+
+def _new_secret_id(scene: Scene) -> None:
+    lab_login.seal(scene.host, scene.role.secret_id())
 
 
 def _delete(scene: Scene) -> None:
@@ -104,21 +141,40 @@ def _undelete(scene: Scene) -> None:
     scene.kv.undelete_secret_versions(path=scene.path, versions=[1], mount_point="kv")
 
 
+def _destroy(scene: Scene) -> None:
+    scene.kv.destroy_secret_versions(path=scene.path, versions=[1], mount_point="kv")
+
+
+def _key_of_another_volume(scene: Scene) -> None:
+    another = base64.b64encode(os.urandom(64)).decode()
+    scene.keep({**scene.secret, "volume": "other", "key": another})
+
+
 TROUBLES = {
     "refused": on_the_way(Refuse(), LATER, "did not answer"),  # the end of the tunnel in the host still accepts
     "silent": on_the_way(Silent(), LATER, "did not answer"),
+    "slow": on_the_way(Slow(bytes_per_second=10), LATER, "did not answer"),
     "cut": on_the_way(Cut(after_bytes=2000), LATER, "did not answer"),
     "sealed": Trouble(lambda scene: scene.server.seal(), lambda scene: scene.server.unseal(), LATER, "is sealed"),
-    "another CA": Trouble(
-        _other_ca,
-        lambda scene: scene.host.put("/etc/volward/ca.pem", scene.authority.ca_file.read_bytes()),
-        NO,
-        "certificate",
+    "another CA": Trouble(_other_ca, lambda scene: lab_login.trust(scene.host, scene.server), NO, "certificate"),
+    "expired certificate": Trouble(
+        lambda scene: _years(scene, "+20"), lambda scene: _years(scene, "-20"), NO, "certificate"
     ),
-    "expired certificate": Trouble(_expired, lambda scene: scene.host.sh("date --set='-20 years'"), NO, "certificate"),
-    "no policy": Trouble(lambda scene: _allow(scene, NOTHING), lambda scene: _allow(scene, POLICY), NO, "policy"),
-    "used-up secret id": Trouble(_spend, lambda scene: scene.seal_secret_id(scene.role.secret_id()), NO, "secret id"),
+    "no policy": Trouble(
+        lambda scene: _allow(scene, NOTHING), lambda scene: _allow(scene, lab_login.POLICY), NO, "policy"
+    ),
+    "used-up secret id": Trouble(_spend, _new_secret_id, NO, "secret id"),
+    "expired secret id": Trouble(_expire, _new_secret_id, NO, "secret id"),
+    "no such mount": Trouble(
+        lambda scene: scene.move("kv", "away"), lambda scene: scene.move("away", "kv"), NO, "mount"
+    ),
+    "no such path": Trouble(Scene.take_away, Scene.give_back, NO, "no version 1", "lost versions"),
     "deleted version": Trouble(_delete, _undelete, NO, "undelete"),
+    "destroyed version": Trouble(_destroy, Scene.give_back, NO, "destroyed"),
+    "malformed content": Trouble(
+        lambda scene: scene.keep({**scene.secret, "key": "####"}), Scene.give_back, NO, "does not hold a key"
+    ),
+    "key of another volume": Trouble(_key_of_another_volume, Scene.give_back, NO, "keyslot"),
 }
 
 
@@ -126,34 +182,34 @@ def test_each_fault_has_its_status_and_changes_nothing(host: Host, tmp_path: Pat
     authority = Authority(tmp_path / "ca")
     with Server(tmp_path / "vault", authority=authority) as server, Proxy(server.address) as proxy:
         disk = host.disk("FAULTS-1", 96 * MIB)
-        mounts.kv(server.admin, "kv")
-        mounts.policy(server.admin, "lab", POLICY)
-        role = auth.approle(server.admin, "lab", token_policies=["lab"], token_ttl="10m")
+        role = lab_login.allow(server, "lab")
         path = PATH.format(host=host.run("hostname").stdout.strip())
-        scene = Scene(host, server, proxy, disk, authority, role, path)
-        host.forward(guest_port=PORT, port=proxy.address.port)
-        host.put("/etc/volward/ca.pem", authority.ca_file.read_bytes())
-        scene.seal_secret_id(role.secret_id())
-        settings = CONFIGURATION.format(role_id=role.role_id).replace("wrapped = true\n", "").replace("30", "5")
-        host.put("/etc/volward/volward.toml", settings + VOLUME.format(device=disk.link))
+        scene = Scene(host, server, proxy, disk, role, path)
+        vault = lab_login.deliver(host, server, role, address=proxy.address, timeout_seconds=5)
+        host.put("/etc/volward/volward.toml", vault + VOLUME.format(device=disk.link))
         host.volward("apply", "--yes", "--no-recovery", "data")
-        key = scene.kv.read_secret_version(path=path, mount_point="kv", raise_on_deleted_version=True)
-        host.secrets.append(key["data"]["data"]["key"].encode())
+        found = scene.kv.read_secret_version(path=path, mount_point="kv", raise_on_deleted_version=True)
+        scene.secret = found["data"]["data"]
+        host.secrets.append(base64.b64decode(scene.secret["key"]))
         host.volward("close", "data")
 
         for name, trouble in TROUBLES.items():
-            before = scene.traces()
             trouble.begin(scene)
+            before = scene.traces()
+            alerts = _alerts(host)
             opened = host.volward("open", "--timeout", "6", "data", ok=None)
             rotated = host.volward("rotate", "data", ok=None)
-            trouble.end(scene)
-            for done in (opened, rotated):
+            assert scene.traces() == before, name
+            for done, told in ((opened, trouble.told), (rotated, trouble.told_by_rotation or trouble.told)):
                 assert done.status == trouble.status, f"{name}: {done.status}\n{done.stderr}"
-                assert trouble.told in done.stderr, f"{name}: {done.stderr}"
+                assert told in done.stderr, f"{name}: {done.stderr}"
                 assert "Traceback" not in done.stderr
             assert host.run("dmsetup", "ls").stdout.count("volward-data") == 0
-            assert scene.traces() == before, name
-            alerts = host.journal("SYSLOG_IDENTIFIER=volward", "VOLWARD_OUTCOME=alert")
-            assert ("volward" in alerts) or trouble.status == LATER, f"{name}: a denial raises an alert"
+            assert (_alerts(host) > alerts) is (trouble.status == NO), f"{name}: denials raise an alert, and only they"
+            trouble.end(scene)
             assert "open and mounted (key: vault)" in host.volward("open", "data").stdout, name
             host.volward("close", "data")
+
+
+def _alerts(host: Host) -> int:
+    return host.journal("SYSLOG_IDENTIFIER=volward", "VOLWARD_OUTCOME=alert").count("volward")

@@ -11,31 +11,14 @@ from tests.host.meeting import Meeting
 from tests.lab.host import Host
 from tests.lab.image import Image
 from tests.lab.machine import Snapshot
-from tests.vault import auth, mounts
+from tests.vault import lab_login
 from tests.vault.certificates import Authority
 from tests.vault.server import Server
 
 pytestmark = [pytest.mark.lab, pytest.mark.vault]
 
 MIB = 1024 * 1024
-PORT = 8200
 CANARY = b"volward-canary-of-vault-1b7e"
-POLICY = """
-path "kv/*" { capabilities = ["create", "read", "update"] }
-path "transit/*" { capabilities = ["read", "update"] }
-path "auth/token/*" { capabilities = ["read", "update"] }
-"""
-CONFIGURATION = """
-[vault]
-address = "https://127.0.0.1:8200"
-ca_file = "/etc/volward/ca.pem"
-timeout = 30
-[vault.login]
-role = "lab"
-role_id = "{role_id}"
-credential = "volward-vault"
-wrapped = true
-"""
 VOLUMES = """
 [volumes.kept]
 device = "{kept}"
@@ -63,25 +46,12 @@ path = "shared/twice"
 """
 
 
-def prepare(server: Server, *hosts: Host, volumes: str) -> None:
-    """Mounts and a login on the server; the hosts reach it, and have their configuration."""
-    assert server.authority is not None
-    mounts.kv(server.admin, "kv")
-    mounts.transit(server.admin, "transit", key="volward", derived=True)
-    mounts.policy(server.admin, "lab", POLICY)
-    role = auth.approle(server.admin, "lab", token_policies=["lab"], token_ttl="10m")
-    seal = "systemd-creds encrypt --with-key=host --name=volward-vault - /etc/credstore.encrypted/volward-vault"
-    for host in hosts:
-        host.forward(guest_port=PORT, port=server.address.port)
-        host.put("/etc/volward/ca.pem", server.authority.ca_file.read_bytes())
-        host.sh(f"mkdir -p /etc/credstore.encrypted; {seal}", input=role.wrapped_secret_id(ttl="30m"))
-        host.put("/etc/volward/volward.toml", CONFIGURATION.format(role_id=role.role_id) + volumes)
-
-
 def test_from_a_blank_disk_across_a_reboot_and_without_vault(host: Host, tmp_path: Path) -> None:
     with Server(tmp_path / "vault", authority=Authority(tmp_path / "ca")) as server:
         kept, wrapped = host.disk("VAULT-1", 128 * MIB), host.disk("VAULT-2", 128 * MIB)
-        prepare(server, host, volumes=VOLUMES.format(kept=kept.link, wrapped=wrapped.link))
+        role = lab_login.allow(server, "lab")
+        vault = lab_login.deliver(host, server, role, wrapped=True, timeout_seconds=30)
+        host.put("/etc/volward/volward.toml", vault + VOLUMES.format(kept=kept.link, wrapped=wrapped.link))
 
         done = host.volward("apply", "--yes", "kept", "wrapped")
 
@@ -96,7 +66,7 @@ def test_from_a_blank_disk_across_a_reboot_and_without_vault(host: Host, tmp_pat
 
         host.reboot()
         host.wait_until_booted()  # without Vault: the TPM opens both
-        host.forward(guest_port=PORT, port=server.address.port)
+        lab_login.reach(host, server.address)
         host.volward("close", "--all")
         opened = host.volward("open", "--all")
         for name in ("kept", "wrapped"):
@@ -128,7 +98,10 @@ def test_two_hosts_rotate_the_same_path_at_once(
     try:
         with Server(tmp_path / "vault", authority=Authority(tmp_path / "ca")) as server:
             first, second = host.disk("TWICE", 96 * MIB), clone.disk("TWICE", 96 * MIB)
-            prepare(server, host, clone, volumes=TWICE.format(device=first.link))
+            role = lab_login.allow(server, "lab")
+            for one in (host, clone):
+                vault = lab_login.deliver(one, server, role, wrapped=True, timeout_seconds=30)
+                one.put("/etc/volward/volward.toml", vault + TWICE.format(device=first.link))
             host.volward("apply", "--yes", "--no-recovery", "twice")
             host.volward("close", "twice")
             second.unplug()

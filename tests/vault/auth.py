@@ -5,12 +5,14 @@ Options are those of Vault's API for a role (`token_ttl="60s"`, `token_policies=
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
 import hvac
 from tests.vault.certificates import Authority
 from tests.vault.issuer import Issuer
+from tests.vault.process import PATIENCE_SECONDS
 
 APPROLE, CERT, JWT = "approle", "cert", "jwt"
 
@@ -33,6 +35,17 @@ class AppRole:
         """A wrapping token with a new secret id in it, to be unwrapped once."""
         answer = self.admin.write_data(self._path, data=options, wrap_ttl=ttl)
         return str(answer["wrap_info"]["token"])
+
+    def tidy(self, secret_id: str) -> None:
+        """Have expired secret ids removed, this one among them: until that tidying Vault goes on taking them."""
+        self.admin.write_data(f"auth/{self.mount}/tidy/secret-id", data={})
+        limit = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            found = self.admin.write_data(f"{self._path}/lookup", data={"secret_id": secret_id})
+            if not isinstance(found, dict) or not found.get("data"):
+                return
+            assert time.monotonic() < limit, "the expired secret id is still there"
+            time.sleep(0.5)
 
     @property
     def _path(self) -> str:

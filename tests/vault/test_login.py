@@ -142,26 +142,13 @@ def test_secret_ids_that_are_no_good_are_denied_once(
             use(one, engine)
     if how == "expired":
         time.sleep(2)
-        _tidy(role, secret)
+        role.tidy(secret)
     with agent.session(record, token=secret) as one:
         with pytest.raises(KeyDeniedError, match="deliver a new secret id") as raised:
             use(one, engine)
         assert raised.value.exit_status is ExitStatus.DENIED
         with pytest.raises(KeyDeniedError):
             use(one, engine)
-
-
-def _tidy(role: auth.AppRole, secret: str) -> None:
-    """Have expired secret ids removed: until its periodic tidying, Vault goes on taking them."""
-    role.admin.write_data(f"auth/{role.mount}/tidy/secret-id", data={})
-    path = f"auth/{role.mount}/role/{role.name}/secret-id/lookup"
-    limit = time.monotonic() + 120
-    while True:
-        found = role.admin.write_data(path, data={"secret_id": secret})
-        if not isinstance(found, dict) or not found.get("data"):
-            return
-        assert time.monotonic() < limit, "the expired secret id is still there"
-        time.sleep(0.5)
 
 
 def test_a_token_that_expires_in_the_middle_is_replaced(tls_server: Server, authority: Authority, engine: str) -> None:

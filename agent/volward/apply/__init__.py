@@ -9,12 +9,13 @@ from types import MappingProxyType
 
 from volward import audit
 from volward.apply import device, enrolment, orphan, reenrolment, rotation, volume
+from volward.apply.rotation import authorise
 from volward.apply.work import RecoveryDelivery, Work
 from volward.errors import VolwardError
 from volward.model import Action, Step
 from volward.os_errors import explained
 
-__all__ = ["RecoveryDelivery", "Work", "apply"]
+__all__ = ["RecoveryDelivery", "Work", "apply", "authorise"]
 
 _STEPS: Mapping[Step, Callable[[Action, Work], None]] = MappingProxyType(
     {

@@ -7,6 +7,8 @@ from volward.apply.work import Work
 from volward.errors import KeyRejectedError, VerificationError
 from volward.host import cryptsetup
 from volward.host.cryptsetup import KeyslotProof
+from volward.keys import header_token
+from volward.keys.source import KeyRef
 from volward.model import Header
 from volward.secret import SecretBytes
 
@@ -18,8 +20,15 @@ def numbers(present: Header) -> set[int]:
     return {keyslot.number for keyslot in present.keyslots}
 
 
-def keyslot_of(node: Path, present: Header, key: SecretBytes) -> int | None:
-    """Find the keyslot that a key opens: by key and not by number, since re-encryption renumbers them."""
+def keyslot_of(node: Path, present: Header, key: SecretBytes, *, ref: KeyRef | None = None) -> int | None:
+    """Find the keyslot that a key opens: by key and not by number, since re-encryption renumbers them.
+
+    Where the tokens name ``ref``, its keyslot is tried first: trying all means the costly ones of typed keys as well.
+    """
+    named = [number for _, content in header_token.all_of(present) if content.ref == ref for number in content.keyslots]
+    for number in named:
+        if cryptsetup.test_key(node, key, keyslot=number):
+            return number
     if not cryptsetup.test_key(node, key, keyslot=None):
         return None
     numbers = [keyslot.number for keyslot in present.keyslots]

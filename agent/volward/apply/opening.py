@@ -46,7 +46,7 @@ def existing_key(node: Path, work: Work, *, but: Set[int] = frozenset()) -> tupl
     """
     present = _without(read_header(node), but)
     for held in work.keys.values():
-        keyslot = keyslot_of(node, present, held.key)
+        keyslot = keyslot_of(node, present, held.key, ref=held.ref)
         if keyslot is not None:
             return held, keyslot
     sources = [provider for provider in _chain(work) if not isinstance(provider, TokenOpener)]

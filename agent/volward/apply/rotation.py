@@ -25,6 +25,14 @@ from volward.keys.source import KeyRef, KeySource, Rewrapper
 from volward.model import Action, AnnouncedKeyslot, Header, ProviderKind, Rotation
 
 
+def authorise(work: Work) -> None:
+    """Have a key at hand that opens the volume, before a rotation is journaled; changes nothing.
+
+    Without one a new key would be made that can be enrolled by nobody. Raises NoOpenerError, KeyDeniedError.
+    """
+    existing_key(resolved(work).node, work, but=frozenset(_rotation(work).revoked))
+
+
 def create_successor(action: Action, work: Work) -> None:
     """Create the new key in its store, which reads it back and compares; a person's key is made and handed over.
 

@@ -167,8 +167,7 @@ def _login(server: VaultServer, providers: Providers, alone: Sequence[VolumeSpec
     """Log in as the boot will, and look how long that is going to work. ``alone``: volumes that only Vault opens."""
     what, bad = f"vault {server.address}", _bad_for(alone)
     try:
-        session = providers.session(server)
-        session.token(deadline_seconds=deadline_seconds)
+        session = login_life.log_in(server, providers, deadline_seconds=deadline_seconds)
     except ImportError as error:
         missing = library.missing(error)
         return Check(HOST, what, bad, missing.what, missing.resolution)

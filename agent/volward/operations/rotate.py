@@ -4,16 +4,13 @@ The volume may be open or closed meanwhile, and what uses it notices nothing. A 
 before another one begins.
 """
 
-import contextlib
 import time
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 
 from volward import audit, journal, lock
-from volward.apply import RecoveryDelivery, Work, apply
-from volward.apply.opening import existing_key
-from volward.apply.target import resolved
+from volward.apply import RecoveryDelivery, Work, apply, authorise
 from volward.errors import (
     ConfirmationError,
     KeyExistsError,
@@ -35,6 +32,7 @@ from volward.model import (
     Rotation,
     RotationPlan,
     Step,
+    VaultServer,
     VolumeSpec,
 )
 from volward.observe import observe
@@ -100,11 +98,22 @@ def rotate(specs: Sequence[VolumeSpec], shared: Pass) -> tuple[Rotated, ...]:
     """Rotate keys volume by volume; an outcome a volume, in the order given."""
     with Providers() as providers:
         done = tuple(_Rotating(spec, shared, providers).run() for spec in specs)
-        if shared.wish.due:  # once a day, so that status knows how long the login lasts
-            for server in {spec.vault.server for spec in specs if spec.vault is not None}:
-                with contextlib.suppress(VolwardError, ImportError):  # what needed the login has said so
-                    login_life.ask(server, providers, deadline_seconds=shared.deadline_seconds)
-        return done
+        return _with_login_warnings(specs, done, shared, providers) if shared.wish.due else done
+
+
+def _with_login_warnings(
+    specs: Sequence[VolumeSpec], done: Sequence[Rotated], shared: Pass, providers: Providers
+) -> tuple[Rotated, ...]:
+    """Look, once a day, how long the logins last: one that is over is noticed at the next boot otherwise."""
+    users: dict[VaultServer, list[str]] = {}
+    for spec in specs:
+        if spec.vault is not None:
+            users.setdefault(spec.vault.server, []).append(spec.name)
+    told: dict[str, tuple[str, ...]] = {}
+    for server, names in users.items():
+        said = login_life.warnings(server, names, providers, deadline_seconds=shared.deadline_seconds)
+        told |= dict.fromkeys(names, said)
+    return tuple(replace(one, remarks=one.remarks + told.get(one.volume, ())) for one in done)
 
 
 def _planned(
@@ -171,11 +180,11 @@ class _Rotating:
             work.ask_recovery = self._shared.ask_recovery
             work.clock = self._shared.clock
             if record is None:
-                existing_key(resolved(work).node, work)  # what authorises it, before anything is begun or created
                 work.rotation = replace(
                     self._with_place(plan.rotation, seen, work),
                     revoked_marks=_revoked_marks(header, plan.rotation),
                 )
+                authorise(work)
                 operation = journal.begin(
                     journal.ROTATE, self._spec.name, journal.rotation_facts(work.rotation, header.uuid)
                 )

@@ -9,7 +9,7 @@ from enum import StrEnum
 from volward.header_backup.freshness import Freshness
 from volward.journal import ROTATE
 from volward.keys.ages import days
-from volward.logins import EARLY_SECONDS
+from volward.logins import EARLY_SECONDS, LoginLife
 from volward.model import CopyState, MappingState, MountPointState, MountUnitState, Presence, StoreKind
 from volward.report import key_ages
 from volward.report.amount import size
@@ -80,6 +80,18 @@ def is_fine(one: SeenVolume, condition: Condition) -> bool:
     """Say whether `status --check` is content: ok, or closed as the configuration wants it after a boot."""
     wanted_closed = condition.state is State.CLOSED and not one.spec.open_at_boot
     return condition.state is State.OK or (wanted_closed and not condition.problems)
+
+
+def of_login(life: LoginLife, at: float) -> Remark | None:
+    """A login to Vault that ends soon: nobody notices before the next boot, which then stands still."""
+    renew = "Make a new secret id, and seal it (docs/how-to/vault.md); `volward preflight` looks again."
+    if life.ends_at is not None and life.ends_at - at < EARLY_SECONDS:
+        left = int(life.ends_at - at)
+        how = f"ends in {days(left)}" if left > 0 else "has ended"
+        return Remark(f"The login to Vault at {life.address} {how}.", renew)
+    if life.uses_left == 1:
+        return Remark(f"The secret id for Vault at {life.address} has one use left.", renew)
+    return None
 
 
 # --- the state, and its own reason -----------------------------------------------------------------------
@@ -256,18 +268,8 @@ def _keys(one: SeenVolume) -> list[Remark]:
 
 
 def _login(one: SeenVolume) -> list[Remark]:
-    """A login to Vault that ends soon: nobody notices before the next boot, which then stands still."""
-    life = one.login
-    if life is None:
-        return []
-    renew = "Make a new secret id, and seal it (docs/how-to/vault.md); `volward preflight` looks again."
-    if life.ends_at is not None and life.ends_at - one.at < EARLY_SECONDS:
-        left = int(life.ends_at - one.at)
-        how = f"ends in {days(left)}" if left > 0 else "has ended"
-        return [Remark(f"The login to Vault at {life.address} {how}.", renew)]
-    if life.uses_left == 1:
-        return [Remark(f"The secret id for Vault at {life.address} has one use left.", renew)]
-    return []
+    remark = None if one.login is None else of_login(one.login, one.at)
+    return [] if remark is None else [remark]
 
 
 def _header_backup(one: SeenVolume) -> list[Remark]:

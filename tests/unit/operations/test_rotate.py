@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.unit.apply.machine import KEY
@@ -43,12 +44,24 @@ from volward.errors import (
     VolwardError,
 )
 from volward.host import cryptsetup
+from volward.host.cryptsetup import Pbkdf2
 from volward.keys import header_token, recovery_pair
 from volward.keys.header_token import fingerprint
 from volward.keys.providers import Providers
 from volward.keys.source import KeyRef
-from volward.model import Action, Observation, Pin, ProviderKind, Rotation, Step
-from volward.operations import header_backup, proof, rotate, unrotate
+from volward.model import (
+    Action,
+    Observation,
+    Pin,
+    ProviderKind,
+    Rotation,
+    Step,
+    VaultLogin,
+    VaultLoginMethod,
+    VaultPlace,
+    VaultServer,
+)
+from volward.operations import header_backup, login_life, proof, rotate, unrotate
 from volward.operations.rotate import Pass
 from volward.operations.watcher import Watcher
 from volward.plan.rotation import Wish
@@ -145,6 +158,21 @@ def test_what_is_due_is_revoked_and_rotated_in_one_run(world: World) -> None:
     assert calm.nothing_because == "the key of credential is 0 days old and due in 90"
 
 
+def test_the_costly_keyslot_of_a_typed_key_is_not_tried_with_another_key(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert error_of(world.rotate()) is None
+    real, tried = cryptsetup.test_key, set[int | None]()
+
+    def test_key(node: Path, key: SecretBytes, *, keyslot: int | None) -> bool:
+        tried.add(keyslot)
+        return real(node, key, keyslot=keyslot)
+
+    monkeypatch.setattr(cryptsetup, "test_key", test_key)
+    assert error_of(world.rotate()) is None
+    assert tried.isdisjoint({None, world.current(RECOVERY)}), tried
+
+
 def test_a_look_changes_nothing_and_an_unfinished_one_is_named(world: World) -> None:
     looked = rotate.look(WANTED, Wish())
     assert looked.plan is not None
@@ -231,7 +259,7 @@ def test_a_host_that_has_lost_its_key_gets_another_by_the_recovery_key(
 
     monkeypatch.setattr(store, "read", here_no_more)
     assert isinstance(run(world, Wish(CREDENTIAL)).error, NoOpenerError | KeyDeniedError)
-    assert (outcomes(), store.later) == ([], {}), "no key was made that nothing could have enrolled"
+    assert outcomes() == [], "there is nothing to abort first"
     done = run(world, Wish(CREDENTIAL), ask_recovery=True)
     assert done.error is None, done.error
     assert [provider for provider, retired in world.picture().values() if retired is None].count("credential") == 1
@@ -310,19 +338,47 @@ def test_somebody_else_was_first_in_the_store(world: World, monkeypatch: pytest.
     world.check_rest()
 
 
+@pytest.mark.parametrize("kind", [CREDENTIAL, TPM2])
+def test_without_a_key_that_authorises_it_none_is_made(world: World, kind: ProviderKind) -> None:
+    """Such as a version that was deleted in Vault: a new one beside it would open nothing."""
+    store = world.machine.sources[CREDENTIAL]
+    before, store.key = world.machine.present, None
+    assert isinstance(error_of(world.rotate(kind)), NoOpenerError | KeyDeniedError)
+    assert (store.later, store.adopted, world.machine.present, outcomes()) == ({}, [], before, [])
+    store.key = KEY
+    assert error_of(world.rotate(kind)) is None
+    world.check_rest()
+
+
+def test_without_a_free_keyslot_no_key_is_made(world: World) -> None:
+    for number in range(3, 32):
+        world.machine.add(number, b"somebody's", Pbkdf2())
+    assert isinstance(error_of(world.rotate()), KeyRejectedError)
+    assert (world.machine.sources[CREDENTIAL].later, outcomes()) == ({}, [])
+
+
 def test_a_store_that_is_away_changes_nothing(world: World) -> None:
-    world.machine.sources[CREDENTIAL].error = ProviderUnavailableError("Sealed.", resolution="Wait.")
+    store = world.machine.sources[CREDENTIAL]
+    store.error = ProviderUnavailableError("Sealed.", resolution="Wait.")
     assert isinstance(error_of(world.rotate()), NoOpenerError)
-    assert outcomes() == []
+    assert (store.adopted, outcomes()) == ([], [])
+    store.error = None
+    assert error_of(world.rotate()) is None
+    world.check_rest()
 
 
-def test_a_store_that_goes_away_in_the_middle_is_gone_on_with(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def sealed_since(ref: KeyRef, *, adopt: bool, deadline_seconds: float) -> KeyRef:
+def test_a_store_that_goes_away_while_it_makes_a_key_is_asked_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = world.machine.sources[CREDENTIAL]
+
+    def unclear(ref: KeyRef, *, adopt: bool, deadline_seconds: float) -> KeyRef:
         raise ProviderUnavailableError("Sealed.", resolution="Wait.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(world.machine.sources[CREDENTIAL], "create", sealed_since)
+        patch.setattr(store, "create", unclear)
         assert isinstance(error_of(world.rotate()), ProviderUnavailableError)
+    assert outcomes() == [None], "it may be there"
     done = world.rotate()
     assert done is not None
     assert done.resumed
@@ -510,6 +566,26 @@ def test_giving_up_needs_another_key(world: World) -> None:
     store.key = kept
     world.abort()
     world.check_rest()
+
+
+# --- the login to Vault -----------------------------------------------------------------------------------
+
+
+def test_the_timer_tells_of_a_login_that_no_key_was_needed_of(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = VaultServer("https://vault.example:8200", VaultLogin(VaultLoginMethod.APPROLE))
+    asked: list[list[str]] = []
+
+    def warnings(server: VaultServer, volumes: list[str], *_: object, **__: object) -> tuple[str, ...]:
+        asked.append(volumes)
+        return ("The login ends soon.",)
+
+    monkeypatch.setattr(login_life, "warnings", warnings)
+    spec = replace(WANTED, vault=VaultPlace(server))
+    for wish, told in ((Wish(due=True), ("The login ends soon.",)), (Wish(RECOVERY), ())):
+        shared = Pass(wish, world.owner, Watcher(), set(), deadline_seconds=0.0, clock=lambda: world.now)
+        (done,) = rotate.rotate([spec], shared)
+        assert (done.error, done.remarks) == (None, told)
+    assert asked == [["pgdata"]]
 
 
 # --- header backups ---------------------------------------------------------------------------------------
