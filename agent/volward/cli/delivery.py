@@ -81,7 +81,8 @@ class VaultDelivery:
     def hand_over(self, volume: str, recovery_key: SecretBytes) -> None:
         """Raises what Escrow.put raises; then the key is discarded."""
         where = self._escrow.put(volume, recovery_key)
-        click.echo(f"{volume}: its recovery key is in Vault, at {where}; this host cannot read it there.")
+        # Not to standard output, which may be JSON.
+        click.echo(f"{volume}: its recovery key is in Vault, at {where}; this host cannot read it there.", err=True)
 
 
 def writing_problem(descriptor: int) -> str:
