@@ -36,7 +36,7 @@ class TerminalDelivery:
             click.echo("That is not what was shown." + (" Look again." if left else ""))
         raise ConfirmationError(
             f"The recovery key of {volume} was not typed back, so it was discarded; it opens nothing.",
-            resolution=f"Run `volward recovery enrol {volume}` for a new one, with something to write at hand.",
+            resolution="Run the same command again for a new one, with something to write at hand.",
         )
 
 
@@ -67,8 +67,7 @@ class DescriptorDelivery:
         if problem:
             raise ConfirmationError(
                 f"The recovery key of {volume} could not be handed over (descriptor {self._descriptor}: {problem}).",
-                resolution=f"It was discarded. See to the escrow, then run `volward recovery enrol --recovery-fd N "
-                f"{volume}`.",
+                resolution="It was discarded. See to the escrow, then run the same command again for a new one.",
             )
 
 
