@@ -94,6 +94,7 @@ class Record:
                 left=tuple(map(int, said["left"])),
                 carried=tuple(map(int, said["carried"])),
                 enrol_tpm2=bool(said["enrol_tpm2"]),
+                new_recovery=bool(said["new_recovery"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise _unreadable(self.operation, f"it lacks {error}") from error

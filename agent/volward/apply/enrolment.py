@@ -5,6 +5,7 @@ a keyslot.
 """
 
 import secrets
+from contextlib import ExitStack
 from dataclasses import replace
 
 from volward.apply.keyslot import free_keyslot, keyslot_of
@@ -90,16 +91,31 @@ def enrol_recovery(action: Action, work: Work) -> None:
     Another key and a free keyslot are at hand first: nobody is to write down a key that cannot be enrolled.
     """
     del action
-    if work.recovery is None:
-        raise BugError("A recovery key was planned that nobody could see.", resolution="Please report it.")
     node = resolved(work).node
     existing_key(node, work)
     free_keyslot(read_header(node), work)
-    with recovery.generate() as key:
+    with ExitStack() as wiped:
+        held = handed_over(work)
+        wiped.callback(held.key.wipe)
+        _enrol(work, held, interactive=True)
+        if work.keeps_recovery:
+            work.successor = held
+            wiped.pop_all()
+
+
+def handed_over(work: Work) -> HeldKey:
+    """Return a new recovery key that its owner has confirmed. Raises what the delivery raises; then it is wiped."""
+    if work.recovery is None:
+        raise BugError("A recovery key was planned that nobody could see.", resolution="Please report it.")
+    key = recovery.generate()
+    try:
         work.recovery.hand_over(work.spec.name, key)
         ref = work.providers.source(ProviderKind.RECOVERY, work.spec).first_ref(work.spec.name)
         # The pair lets header backups be sealed to this key later, when it is on paper.
-        _enrol(work, HeldKey(replace(ref, details=recovery_pair.make(key)), key), interactive=True)
+        return HeldKey(replace(ref, details=recovery_pair.make(key)), key)
+    except BaseException:
+        key.wipe()
+        raise
 
 
 def _enrol(work: Work, held: HeldKey, *, interactive: bool) -> None:

@@ -5,12 +5,11 @@ which does not go as well, was opened with its key in this operation (rule 4); a
 """
 
 from collections.abc import Set
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 from volward.apply import keyslot as slots
-from volward.apply.enrolment import store_for, typed_kdf
+from volward.apply.enrolment import handed_over, store_for, typed_kdf
 from volward.apply.keyslot import free_keyslot, keyslot_of
 from volward.apply.opening import existing_key
 from volward.apply.target import read_header, resolved
@@ -19,9 +18,9 @@ from volward.apply.work import HeldKey, Work
 from volward.errors import BugError, KeyExistsError, KeyRejectedError, VerificationError, VolwardError
 from volward.host import cryptsetup
 from volward.host.cryptsetup import KeyslotProof, Pbkdf2
-from volward.keys import header_token, recovery, recovery_pair
+from volward.keys import header_token
 from volward.keys.ages import TYPED
-from volward.keys.source import KeyRef, KeySource, Rewrapper
+from volward.keys.source import KeyRef, Rewrapper
 from volward.model import Action, AnnouncedKeyslot, Header, ProviderKind, Rotation
 
 
@@ -45,25 +44,12 @@ def create_successor(action: Action, work: Work) -> None:
         existing_key(node, work)
         free_keyslot(read_header(node), work)
     if kind is ProviderKind.RECOVERY:
-        work.successor = _handed_over(source, work)
+        work.successor = handed_over(work)
     elif source.interactive:
         ref = source.create(source.first_ref(work.spec.name), adopt=False, deadline_seconds=work.deadline_seconds)
         work.successor = HeldKey(ref, source.read(ref, deadline_seconds=work.deadline_seconds))
     else:
         work.successor = _stored(kind, node, work)
-
-
-def _handed_over(source: KeySource, work: Work) -> HeldKey:
-    if work.recovery is None:
-        raise BugError("A recovery key was planned that nobody could see.", resolution="Please report it.")
-    key = recovery.generate()
-    try:
-        work.recovery.hand_over(work.spec.name, key)
-    except BaseException:
-        key.wipe()
-        raise
-    # With its pair, header backups are sealed to it from now on.
-    return HeldKey(replace(source.first_ref(work.spec.name), details=recovery_pair.make(key)), key)
 
 
 def _stored(kind: ProviderKind, node: Path, work: Work) -> HeldKey:

@@ -52,7 +52,8 @@ class Work:
     announce: Callable[[AnnouncedKeyslot], None] = lambda _: None
     rotation: Rotation | None = None  # what this operation rotates
     resumes_rotation: bool = False  # it began in an earlier run, which may have created the key
-    successor: HeldKey | None = None  # the new key of a rotation
+    successor: HeldKey | None = None  # the new key of a rotation, or the recovery key that is kept
+    keeps_recovery: bool = False  # a recovery key that is enrolled has to be shown again in this operation
     clock: Callable[[], float] = time.time  # seconds since the epoch
     keys: dict[ProviderKind, HeldKey] = field(default_factory=dict)
 

@@ -36,7 +36,7 @@ class TerminalDelivery:
             click.echo("That is not what was shown." + (" Look again." if left else ""))
         raise ConfirmationError(
             f"The recovery key of {volume} was not typed back, so it was discarded; it opens nothing.",
-            resolution=f"Run `volward recovery enrol {volume}` for a new one, with something to write at hand.",
+            resolution="Run the same command again for a new one, with something to write at hand.",
         )
 
 
@@ -67,8 +67,7 @@ class DescriptorDelivery:
         if problem:
             raise ConfirmationError(
                 f"The recovery key of {volume} could not be handed over (descriptor {self._descriptor}: {problem}).",
-                resolution=f"It was discarded. See to the escrow, then run `volward recovery enrol --recovery-fd N "
-                f"{volume}`.",
+                resolution="It was discarded. See to the escrow, then run the same command again for a new one.",
             )
 
 
@@ -81,7 +80,8 @@ class VaultDelivery:
     def hand_over(self, volume: str, recovery_key: SecretBytes) -> None:
         """Raises what Escrow.put raises; then the key is discarded."""
         where = self._escrow.put(volume, recovery_key)
-        click.echo(f"{volume}: its recovery key is in Vault, at {where}; this host cannot read it there.")
+        # Not to standard output, which may be JSON.
+        click.echo(f"{volume}: its recovery key is in Vault, at {where}; this host cannot read it there.", err=True)
 
 
 def writing_problem(descriptor: int) -> str:

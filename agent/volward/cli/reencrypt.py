@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from volward.cli import recipient
 from volward.cli.context import Context
 from volward.cli.steps import StepPrinter
 from volward.errors import VolwardError
@@ -15,7 +16,7 @@ from volward.model import Progress
 
 if TYPE_CHECKING:
     from volward.cli.interruption import Interruption
-    from volward.operations.reencrypt import Looked
+    from volward.operations.reencryption_look import Looked
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -25,29 +26,40 @@ def give_new_volume_key(
     volumes: Sequence[str],
     *,
     online: bool = False,
+    new_recovery: bool = False,
+    recovery_fd: int | None = None,
+    recovery_vault: bool = False,
     yes: bool = False,
     only_plan: bool = False,
     as_json: bool = False,
     progress_json: bool = False,
 ) -> int:
-    """Re-encrypt these volumes one after another; show the plan and every keyslot's fate first."""
+    """Re-encrypt these volumes one after another; show the plan and every keyslot's fate first.
+
+    A descriptor or Vault that takes a new recovery key says that one is wanted, as ``new_recovery`` does.
+    """
     if not volumes:
         raise click.UsageError("Say which volumes get a new volume key.")
-    from volward.operations.reencrypt import Wanted, look, run
+    from volward.operations.reencrypt import run
+    from volward.operations.reencryption_look import Wanted, look
+    from volward.report import plan as text
 
-    wanted = Wanted(online=online, typed=context.is_terminal)
+    new_recovery = new_recovery or recovery_fd is not None or recovery_vault
+    wanted = Wanted(online=online, typed=context.is_terminal, new_recovery=new_recovery)
     errors: list[VolwardError] = []
+    refused: list[dict[str, object]] = []
     looked: list[Looked] = []
     for spec in context.select(volumes):
         try:
             looked.append(look(spec, wanted))
         except VolwardError as error:
             errors.append(error)
+            refused.append(text.error_as_json(spec.name, error))
             context.failure(error, about=spec.name)
     if as_json:
         from volward.report import rotation
 
-        context.json([rotation.reencryption_as_json(one.plan, one.rotates) for one in looked])
+        context.json([*(rotation.reencryption_as_json(one.plan, one.rotates) for one in looked), *refused])
     else:
         _show(context, looked)
     if not only_plan and not as_json:
@@ -57,13 +69,14 @@ def give_new_volume_key(
         plans = [one.plan for one in looked]
         confirm_plans(plans, named=volumes, yes=yes, terminal=context.is_terminal, command="rotate --volume-key")
         interruption = Interruption()
-        with interruption.watched():
+        taking = recipient.chosen(context, recovery_fd=recovery_fd, recovery_vault=recovery_vault)
+        with taking as delivery, interruption.watched():
             for one in looked:
                 if one.plan.nothing_because:
                     continue
                 try:
                     printer = _Printer(interruption, as_json=progress_json)
-                    done = run(context.spec(one.plan.volume), wanted, printer, shown=one.plan)
+                    done = run(context.spec(one.plan.volume), wanted, printer, shown=one.plan, recovery=delivery)
                 except VolwardError as error:
                     errors.append(error)
                     context.failure(error, about=one.plan.volume)

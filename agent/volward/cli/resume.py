@@ -43,7 +43,8 @@ def resume(
 
         context = ctx.find_object(Context)
         assert context is not None  # noqa: S101 (the group made it)
-        return give_new_volume_key(context, (record.volume,))  # keyslots that a new plan removes are confirmed anew
+        # Keyslots that a new plan removes are confirmed anew.
+        return give_new_volume_key(context, (record.volume,), recovery_fd=recovery_fd, recovery_vault=recovery_vault)
     if record.verb in (journal.HEADER_RESTORE, journal.HEADER_REPAIR):
         from volward.cli import header
 
@@ -65,7 +66,8 @@ def abort(context: Context, operation: str) -> int:
     foreign, and the key that it created stays. An enrolment's keyslot that nobody has a key to is removed. Of a
     rotation the new keyslot is removed and the old key is current again, unless that has begun to go. A header
     that was restored by half stays so: restore another backup, or the file of what was there before. A
-    re-encryption can only be finished while the data are under two volume keys; before and after that it ends.
+    re-encryption can only be finished while the data are under two volume keys; before and after that it ends, and
+    a new recovery key that its owner confirmed stays.
     """
     demand_root("abort")
     from volward import journal, lock
@@ -76,7 +78,7 @@ def abort(context: Context, operation: str) -> int:
     if record.verb == journal.REENCRYPT:
         from volward.operations.unreencrypt import give_up as keep_as_it_is
 
-        for remark in keep_as_it_is(context.spec(record.volume), record):
+        for remark in keep_as_it_is(context.spec(record.volume), record, deadline_seconds=60.0):
             context.note(f"{record.volume}: {remark}")
     elif record.verb == journal.ROTATE:
         from volward.operations.unrotate import give_up as take_back

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 @click.option("--volume-key", is_flag=True, help="Re-encrypt all data with a new volume key (hours on a large disk).")
 @click.option("--online", is_flag=True, help="With --volume-key: while the volume is in use.")
 @click.option("--progress-json", is_flag=True, help="With --volume-key: how far it is, one JSON object a line.")
+@click.option(
+    "--new-recovery",
+    is_flag=True,
+    help="With --volume-key: a new recovery key in place of the present one; so do --recovery-fd and --recovery-vault.",
+)
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would become of each keyslot, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON (docs/reference/plan.schema.json).")
 @click.option("--yes", is_flag=True, help="Confirm that keyslots are removed, for the volumes that are named.")
@@ -45,6 +50,7 @@ def rotate(
     volume_key: bool = False,
     online: bool = False,
     progress_json: bool = False,
+    new_recovery: bool = False,
     only_plan: bool,
     as_json: bool,
     yes: bool,
@@ -57,7 +63,8 @@ def rotate(
     Nothing is closed. A rotation that was cut short is finished first; with --due also keyslots are removed that an
     earlier rotation retired, when their time has come. With --recovery a host gets keys of its own again that has lost
     them (a TPM that was replaced, a new mainboard, a disk of another host). With --volume-key the data themselves get
-    another key, after the unlocking keys; Ctrl-C pauses that, and the same command goes on.
+    another key, after the unlocking keys; Ctrl-C pauses that, and the same command goes on. A recovery key that is not
+    at hand for it is replaced by --new-recovery.
     """
     demand_root("rotate")
     _demand_sense(volumes, due=due, at_once=at_once, provider=provider)
@@ -66,13 +73,22 @@ def rotate(
     if volume_key:
         from volward.cli.reencrypt import give_new_volume_key
 
-        if due or at_once or provider or recovery_fd is not None or recovery_vault or ask_recovery:
-            raise click.UsageError("--volume-key goes with --online, --plan, --json, --yes and --progress-json alone.")
+        if due or at_once or provider or ask_recovery:
+            raise click.UsageError("--volume-key goes without --due, --now, --provider and --recovery.")
         return give_new_volume_key(
-            context, volumes, online=online, yes=yes, only_plan=only_plan, as_json=as_json, progress_json=progress_json
+            context,
+            volumes,
+            online=online,
+            new_recovery=new_recovery,
+            recovery_fd=recovery_fd,
+            recovery_vault=recovery_vault,
+            yes=yes,
+            only_plan=only_plan,
+            as_json=as_json,
+            progress_json=progress_json,
         )
-    if online or progress_json:
-        raise click.UsageError("--online and --progress-json go with --volume-key.")
+    if online or progress_json or new_recovery:
+        raise click.UsageError("--online, --progress-json and --new-recovery go with --volume-key.")
     from volward.operations.rotate import Pass, look
     from volward.operations.rotate import rotate as rotate_keys
     from volward.plan.rotation import Wish

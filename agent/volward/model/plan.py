@@ -64,6 +64,7 @@ class Fate(StrEnum):
     REMOVED = "removed"
     CARRIED = "carried over"  # the same key opens the new volume key
     ENROLLED_ANEW = "enrolled anew"  # gone meanwhile, and back at the end
+    REPLACED = "replaced"  # by a new recovery key, which is enrolled before this one goes
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ class Reencryption:
     left: tuple[int, ...] = ()  # keyslots whose key is not at hand; they are removed before
     carried: tuple[int, ...] = ()  # keyslots whose key is shown to cryptsetup
     enrol_tpm2: bool = False  # the TPM had one of those that are left, and gets another
+    new_recovery: bool = False  # a new recovery key is handed over and enrolled before any keyslot is left
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,27 @@
 """reencrypt: a new volume key for all data of a volume; journaled, resumable, and of any length.
 
 The unlocking keys change first (a leaked header opens with the old ones), then a proven backup of the header is made,
-then every key is shown to cryptsetup at once. Afterwards every key is tried again, and the header backups of the old
-volume key go: restored, they would make the data unreadable.
+a new recovery key is handed over and enrolled where the present one is not at hand, and every key is shown to
+cryptsetup at once. Afterwards every key is tried again, and the header backups of the old volume key go: restored, they
+would make the data unreadable.
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from volward import audit, journal, lock
-from volward.apply import Work, apply
+from volward.apply import RecoveryDelivery, Work, apply
 from volward.apply.target import resolved
 from volward.errors import (
     InterruptedRunError,
-    UnfinishedOperationError,
+    NoTerminalError,
     VerificationError,
     VolwardError,
 )
 from volward.host import cryptsetup, reencrypt
 from volward.host.reencrypt import Target
-from volward.keys.ages import current, stored_kinds
 from volward.keys.providers import Providers
 from volward.model import (
     Action,
@@ -37,38 +38,13 @@ from volward.observe import observe
 from volward.operations import header_backup, reencryption_end
 from volward.operations.enrolment import provable_header
 from volward.operations.reencryption_keys import Keys
+from volward.operations.reencryption_look import Wanted, look, planned
 from volward.operations.rotate import Pass, rotate
-from volward.operations.unfinished import refuse_other_header
 from volward.operations.watcher import Watcher
 from volward.os_errors import explained
 from volward.plan.device import present_device, refuse_duplicates, refuse_other_identity
-from volward.plan.reencryption import (
-    has_begun,
-    plan_reencryption,
-    plan_rest,
-    refuse_unasked,
-    refuse_use,
-)
+from volward.plan.reencryption import plan_rest, refuse_unasked, refuse_use
 from volward.plan.rotation import Wish
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What the owner asked for."""
-
-    online: bool = False
-    typed: bool = False  # somebody is at the terminal
-    deadline_seconds: float = 60.0
-
-
-@dataclass(frozen=True)
-class Looked:
-    """What would be done; ``rotates`` are the providers whose keys change first."""
-
-    plan: ReencryptionPlan
-    rotates: tuple[ProviderKind, ...] = ()
-    resumes: str = ""  # the operation that is finished
-    replaces: str = ""  # one that was cut before any data were re-encrypted: it is planned and confirmed anew
 
 
 @dataclass(frozen=True)
@@ -79,56 +55,39 @@ class Reencrypted:
     remarks: tuple[str, ...] = ()
 
 
-def look(spec: VolumeSpec, wanted: Wanted) -> Looked:
-    """Look at a volume and plan; changes nothing and needs no secret. Raises what the plan refuses."""
-    with explained(f"Looking at {spec.name}"):
-        seen = observe(spec)
-        plan, record = _planned(spec, seen, wanted)
-        if plan.resumes:
-            return Looked(plan, resumes=record.operation if record else "a re-encryption that somebody began")
-        if (rotation := journal.unfinished_rotation(spec.name)) is not None:
-            raise UnfinishedOperationError(
-                f"{rotation.operation} did not end.", resolution=f"Finish it first: `volward rotate {spec.name}`."
-            )
-        if record is not None:
-            return Looked(plan, replaces=record.operation)  # the unlocking keys had their turn
-        header = seen.header
-        if header is None or not plan.actions:
-            return Looked(plan)
-        return Looked(plan, tuple(kind for kind in stored_kinds(spec) if current(header, kind)))
-
-
-def _planned(spec: VolumeSpec, seen: Observation, wanted: Wanted) -> tuple[ReencryptionPlan, journal.Record | None]:
-    """Plan a new one, the rest of one that was cut short, or the rest of one that somebody began without volward.
-
-    A record beside a plan that resumes nothing is of one that was cut before any data were re-encrypted.
-    """
-    record = journal.unfinished_reencryption(spec.name)
-    begun = Reencryption(old_digest="", online=wanted.online)
-    if record is not None:
-        refuse_other_header(record, provable_header(spec, seen))
-        begun = record.as_reencryption()
-    if seen.header is not None and (seen.header.reencrypting or (record is not None and has_begun(seen.header, begun))):
-        return plan_rest(spec, seen, provable_header(spec, seen), begun), record
-    return plan_reencryption(spec, seen, online=wanted.online, typed=wanted.typed), record
-
-
-def run(spec: VolumeSpec, wanted: Wanted, watcher: Watcher, *, shown: ReencryptionPlan) -> Reencrypted:
+def run(
+    spec: VolumeSpec,
+    wanted: Wanted,
+    watcher: Watcher,
+    *,
+    shown: ReencryptionPlan,
+    recovery: RecoveryDelivery | None = None,
+) -> Reencrypted:
     """Give the volume a new volume key, or finish what was cut short. The plan ``shown`` was confirmed.
 
-    Raises InterruptedRunError when the person asked to stop: what was done is kept, and the same command goes on;
-    ConfirmationError when a keyslot would go that was not shown, and what the plan refuses.
+    ``recovery`` takes a new recovery key. Raises InterruptedRunError when the person asked to stop: what was done is
+    kept, and the same command goes on; ConfirmationError when a keyslot would go that was not shown, NoTerminalError
+    when nobody is there to take the recovery key, and what the plan and the delivery refuse.
     """
     name = spec.name
     try:
         looked = look(spec, wanted)
         refuse_unasked(looked.plan, shown)
+        _refuse_untaken(looked.plan, recovery)
         _rotate_first(spec, looked.rotates, wanted, watcher)
         with explained(f"Re-encrypting {name}"), lock.held(name), Providers() as providers:
-            return _Reencrypting(spec, wanted, watcher, providers).run(shown)
+            return _Reencrypting(spec, wanted, watcher, providers, recovery).run(shown)
     except VolwardError as error:
         audit.record("reencrypt", name, audit.Outcome.FAILED, f"{name}: {error}", code=error.code)
         raise
+
+
+def _refuse_untaken(plan: ReencryptionPlan, recovery: RecoveryDelivery | None) -> None:
+    if recovery is None and any(action.step is Step.ENROL_RECOVERY for action in plan.actions):
+        raise NoTerminalError(
+            f"A new recovery key of {plan.volume} has to be shown to somebody, and there is no terminal.",
+            resolution="Run the command on a terminal, or with --recovery-vault, or use --recovery-fd with an escrow.",
+        )
 
 
 def _rotate_first(spec: VolumeSpec, kinds: Sequence[ProviderKind], wanted: Wanted, watcher: Watcher) -> None:
@@ -144,12 +103,21 @@ def _rotate_first(spec: VolumeSpec, kinds: Sequence[ProviderKind], wanted: Wante
 class _Reencrypting:
     """One volume in one run; the caller holds its lock."""
 
-    def __init__(self, spec: VolumeSpec, wanted: Wanted, watcher: Watcher, providers: Providers) -> None:
+    def __init__(
+        self,
+        spec: VolumeSpec,
+        wanted: Wanted,
+        watcher: Watcher,
+        providers: Providers,
+        recovery: RecoveryDelivery | None,
+    ) -> None:
         self._spec, self._wanted, self._watcher, self._providers = spec, wanted, watcher, providers
+        self._recovery = recovery
 
     def run(self, shown: ReencryptionPlan) -> Reencrypted:
         seen, header, plan, record = self._look()
         refuse_unasked(plan, shown)
+        _refuse_untaken(plan, self._recovery)
         if plan.reencryption is not None and header.cut_at_the_end:
             self._end(seen, header, plan.reencryption, record)
             seen, header, plan, record = self._look()
@@ -157,6 +125,7 @@ class _Reencrypting:
         if wish is None:
             return Reencrypted(self._spec.name)
         with Work.on(self._spec, seen, self._providers) as work, ExitStack() as wiped:
+            work.recovery, work.keeps_recovery = self._recovery, True
             work.deadline_seconds = self._wanted.deadline_seconds
             keys = Keys(header, resolved(work).node, work, wiped, self._header_now)
             keys.gather(wish, all_of_them=not plan.resumes)
@@ -164,13 +133,18 @@ class _Reencrypting:
                 header_backup.demand(
                     self._spec, self._providers, deadline_seconds=work.deadline_seconds, held=keys.every()
                 )
-            if record is not None and not plan.resumes:
-                journal.resume(record).end("it had not begun")
-                record = None
+            orphans = [action for action in plan.actions if action.step is Step.REMOVE_KEYSLOT]
+            if record is not None:
+                earlier = journal.resume(record)
+                for action in orphans:  # by the record that proves whose they are
+                    self._do(action, work, earlier, keys, wish)
+                if not plan.resumes:
+                    earlier.end("it had not begun")
+                    record = None
             operation = self._operation(record, wish, header)
             of_tpm = [action for action in plan.actions if action.step is Step.ENROL_TPM2]
             for action in plan.actions:
-                if action not in of_tpm:
+                if action not in (*orphans, *of_tpm):
                     self._do(action, work, operation, keys, wish)
             remarks = self._finish(wish, keys)
             # Last, and no condition: a TPM that is gone must not keep the operation, and the old backups, for ever.
@@ -183,7 +157,9 @@ class _Reencrypting:
         seen = observe(self._spec)
         refuse_duplicates(self._spec, seen)
         refuse_other_identity(self._spec, seen, present_device(self._spec, seen))
-        return seen, provable_header(self._spec, seen), *_planned(self._spec, seen, self._wanted)
+        plan, record = planned(self._spec, seen, self._wanted)
+        announced = record.announced if record else ()
+        return replace(seen, announced=announced), provable_header(self._spec, seen), plan, record
 
     def _operation(self, record: journal.Record | None, wish: Reencryption, header: Header) -> journal.Operation:
         if record is not None:
@@ -212,8 +188,10 @@ class _Reencrypting:
             case Step.REENCRYPT:
                 self._journaled(action, operation, lambda: self._reencrypt(keys, wish))
             case _:
-                work.announce = lambda one: operation.announce(action.name, one)
+                work.announce = partial(operation.announce, action.name)
                 self._journaled(action, operation, lambda: apply(action, work))
+                if action.step is Step.ENROL_RECOVERY:
+                    keys.add_successor()
 
     def _journaled(self, action: Action, operation: journal.Operation, doing: Callable[[], object]) -> None:
         name, watcher = self._spec.name, self._watcher

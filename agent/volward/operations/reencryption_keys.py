@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from volward.apply import Work
+from volward.apply.keyslot import keyslot_of
 from volward.errors import KeyRejectedError, NoOpenerError, VerificationError, VolwardError
 from volward.host import cryptsetup
 from volward.host.cryptsetup import KeyslotProof
@@ -49,7 +50,8 @@ class Keys:
                 said.append(f"{ref or kind}: {error.what}")
             if self.by_keyslot and not all_of_them:
                 return
-        if len(self.by_keyslot) < (LEAST_KEYS if all_of_them else 1):
+        least = LEAST_KEYS - wish.new_recovery if all_of_them else 1
+        if len(self.by_keyslot) < least:
             raise NoOpenerError(
                 " ".join([f"Only {len(self.by_keyslot)} key of {self._work.spec.name} is at hand.", *said]),
                 resolution="On a terminal, the recovery key is asked for and counts.",
@@ -60,11 +62,28 @@ class Keys:
                 resolution="Nothing was changed. `volward preflight` tries every key.",
             )
 
+    def add_successor(self) -> None:
+        """Count the recovery key that was just handed over and enrolled. Raises KeyRejectedError when it opens none."""
+        held = self._work.successor
+        keyslot = keyslot_of(self.node, self._header_now(), held.key) if held else None
+        if held is None or keyslot is None:
+            raise KeyRejectedError(
+                f"The new recovery key opens no keyslot of {self._work.spec.name}.",
+                resolution="The other keys still open the volume. Run the same command again for another one.",
+            )
+        self.by_keyslot[keyslot] = held.key
+
     def leave(self, number: int | None) -> None:
         """Remove a keyslot that is not carried over, and the tokens that name it alone.
 
-        Raises VerificationError when it is another one than was planned: somebody may have filled it since.
+        Raises NoOpenerError with fewer than two keys in hand, VerificationError when it is another one than was
+        planned: somebody may have filled it since.
         """
+        if len(self.by_keyslot) < LEAST_KEYS:
+            raise NoOpenerError(
+                f"Only {len(self.by_keyslot)} key of {self._work.spec.name} is at hand, so no keyslot was removed.",
+                resolution="Run the same command again.",
+            )
         present = self._header_now()
         if number is None or _described(present, number) != _described(self._header, number):
             raise VerificationError(
@@ -99,6 +118,8 @@ class Keys:
         while left := [number for number in numbers if number not in self.by_keyslot]:
             key = self._wiped.enter_context(source.read(what, deadline_seconds=self._work.deadline_seconds))
             self._match(key, left, str(ref or f"the {kind} key"), all_of_them=all_of_them)
+            with key.view() as view:  # what is enrolled later is authorised by it, and nobody is asked again
+                self._work.take(what, SecretBytes(view))
             if ref is not None or not all_of_them:
                 return
 

@@ -2,12 +2,13 @@
 
 A keyslot whose key is at hand is carried over: the same key opens the new volume key, and its token stays. One whose
 key nobody can show now is left behind, so that at least two keys have to be at hand (rule 4): while the data are
-re-encrypted, no other key opens the volume.
+re-encrypted, no other key opens the volume. A recovery key that is not at hand is replaced: its owner gets a new one,
+which is enrolled before the old keyslot goes, and counts.
 """
 
 from collections.abc import Iterator
 
-from volward.errors import BusyError, ConfirmationError, DeviceBusyError, NoOpenerError
+from volward.errors import BusyError, ConfirmationError, DeviceBusyError, KeyRejectedError, NoOpenerError
 from volward.keys import header_token
 from volward.keys.ages import TYPED
 from volward.model import (
@@ -25,19 +26,24 @@ from volward.model import (
     VolumeSpec,
 )
 from volward.plan.device import refuse_mapping
+from volward.plan.orphan import removing
 from volward.plan.rotation import KEYSLOTS, settled_header
 from volward.plan.use import foreign_uses
 
 LEAST_KEYS = 2
+_HAND_OVER = "`--recovery-vault` or `--recovery-fd N` hands a new recovery key over, on a terminal `--new-recovery`"
 _RESUMED = "a re-encryption was cut short (journal)"
 _ALL_DONE = "all data are done, and cryptsetup was killed before it said so"
 
 
-def plan_reencryption(spec: VolumeSpec, seen: Observation, *, online: bool, typed: bool) -> ReencryptionPlan:
+def plan_reencryption(
+    spec: VolumeSpec, seen: Observation, *, online: bool, typed: bool, new_recovery: bool = False
+) -> ReencryptionPlan:
     """Return the steps of a new re-encryption; ``typed``: somebody is there to type the keys that people have.
 
-    Raises NoOpenerError when fewer than two keys would be at hand or a recovery key would be gone, and
-    what `settled_header` and `refuse_use` raise.
+    ``new_recovery``: the owner gets a new recovery key in place of those that there are. Raises NoOpenerError when
+    fewer than two keys would be at hand or a recovery key would be gone, KeyRejectedError without a free keyslot,
+    and what `settled_header` and `refuse_use` raise.
     """
     if spec.store is StoreKind.SCRATCH:
         return ReencryptionPlan(spec.name, (), "its volume key is new at each boot")
@@ -45,31 +51,49 @@ def plan_reencryption(spec: VolumeSpec, seen: Observation, *, online: bool, type
     refuse_use(spec, seen, online=online)
     is_open = seen.mapping.state is not MappingState.ABSENT
     anew = ProviderKind.TPM2 in spec.providers
-    fates = {keyslot.number: _fate(header, keyslot.number, typed=typed, anew=anew) for keyslot in header.keyslots}
+    fates = {
+        keyslot.number: Fate.REPLACED
+        if new_recovery and _is_recovery(header, keyslot.number)
+        else _fate(header, keyslot.number, typed=typed, anew=anew)
+        for keyslot in header.keyslots
+    }
     carried = tuple(number for number, fate in fates.items() if fate is Fate.CARRIED)
-    if len(carried) < LEAST_KEYS:
+    at_hand = len(carried) + new_recovery
+    if at_hand < LEAST_KEYS:
         person = "" if typed else " On a terminal, the recovery key is asked for and counts."
         raise NoOpenerError(
-            f"{len(carried)} key of {spec.name} can be shown, and two are needed while its data are re-encrypted."
-            f"{person}",
-            resolution=f"Enrol another one: `volward recovery enrol {spec.name}`, or one more provider in `keys`.",
+            f"{at_hand} key of {spec.name} can be shown, and two are needed while its data are re-encrypted.{person}",
+            resolution="Enrol another one: one more provider in `keys`."
+            if new_recovery
+            else f"{_HAND_OVER}: it counts. Or enrol one more provider of `keys`.",
         )
-    if not typed and any(_is_recovery(header, number) for number in fates if number not in carried):
+    if not (typed or new_recovery) and any(_is_recovery(header, number) for number in fates if number not in carried):
         raise NoOpenerError(
             f"The recovery key of {spec.name} would be gone: it is carried over only when somebody types it.",
-            resolution="Run the same command on a terminal, which asks for it; `volward recovery enrol` makes another "
-            "one if it is lost.",
+            resolution=f"Run the same command on a terminal, which asks for it, or have it replaced: {_HAND_OVER}.",
         )
-    if 2 * len(carried) + 1 > KEYSLOTS:
-        raise NoOpenerError(
-            f"{spec.name} has {len(carried)} keyslots to carry over, and each needs a second one meanwhile.",
+    _refuse_crowd(spec, header, at_hand, new_recovery=new_recovery)
+    left = tuple(n for n, fate in fates.items() if fate is not Fate.CARRIED and n not in seen.orphaned_keyslots)
+    reencryption = Reencryption(header.volume_key_digest, online and is_open, left, carried, anew, new_recovery)
+    shown = tuple(KeyslotFate(number, _names(header, number), fate) for number, fate in fates.items())
+    leaving = [_leaving(number, fates[number]) for number in left]
+    first = [*removing(seen), *([_HANDING_OVER] if new_recovery else []), *leaving]
+    steps = (*first, *_steps("its owner asked for it", online=reencryption.online, anew=anew))
+    return ReencryptionPlan(spec.name, steps, fates=shown, reencryption=reencryption)
+
+
+def _refuse_crowd(spec: VolumeSpec, header: Header, at_hand: int, *, new_recovery: bool) -> None:
+    """Raise unless there is room for a new recovery key, and for a second keyslot of each key meanwhile."""
+    if new_recovery and len(header.keyslots) >= KEYSLOTS:
+        raise KeyRejectedError(
+            f"All {KEYSLOTS} keyslots of {spec.name} are in use, and a new recovery key needs one.",
             resolution=f"Remove what nobody needs: `cryptsetup luksDump {spec.device}` lists them.",
         )
-    left = tuple(number for number, fate in fates.items() if fate is not Fate.CARRIED)
-    reencryption = Reencryption(header.volume_key_digest, online and is_open, left, carried, anew)
-    shown = tuple(KeyslotFate(number, _names(header, number), fate) for number, fate in fates.items())
-    steps = _steps(left, "its owner asked for it", online=reencryption.online, anew=anew)
-    return ReencryptionPlan(spec.name, steps, fates=shown, reencryption=reencryption)
+    if 2 * at_hand + 1 > KEYSLOTS:
+        raise NoOpenerError(
+            f"{spec.name} has {at_hand} keyslots to carry over, and each needs a second one meanwhile.",
+            resolution=f"Remove what nobody needs: `cryptsetup luksDump {spec.device}` lists them.",
+        )
 
 
 def refuse_use(spec: VolumeSpec, seen: Observation, *, online: bool) -> None:
@@ -111,7 +135,7 @@ def refuse_unasked(plan: ReencryptionPlan, shown: ReencryptionPlan) -> None:
 
 
 def plan_rest(spec: VolumeSpec, seen: Observation, header: Header, reencryption: Reencryption) -> ReencryptionPlan:
-    """Return the steps that are left of one that has begun, and was cut short: it removes no keyslot any more.
+    """Return the steps that are left of one that has begun, and was cut short: no keyslot that has a key goes any more.
 
     Raises what `refuse_use` raises, while there is something left to write.
     """
@@ -121,26 +145,32 @@ def plan_rest(spec: VolumeSpec, seen: Observation, header: Header, reencryption:
         steps = (ending, *((_enrolling(_RESUMED),) if anew else ()))
         refuse_use(spec, seen, online=True)
     elif header.reencrypting:
-        steps = _steps((), _RESUMED, online=reencryption.online, anew=anew)
+        steps = _steps(_RESUMED, online=reencryption.online, anew=anew)
     else:
         has_tpm2 = any(token.is_plain_tpm2 for token in header.tokens)
-        steps = (_enrolling(_RESUMED),) if anew and not has_tpm2 else ()
+        steps = (*removing(seen), *((_enrolling(_RESUMED),) if anew and not has_tpm2 else ()))
     if any(action.step is Step.REENCRYPT for action in steps):
         refuse_use(spec, seen, online=reencryption.online)
     return ReencryptionPlan(spec.name, steps, reencryption=reencryption, resumes=True)
 
 
-def _steps(left: tuple[int, ...], reason: str, *, online: bool, anew: bool) -> tuple[Action, ...]:
+_HANDING_OVER = Action(
+    Step.ENROL_RECOVERY, "hand a new recovery key over, and enrol it once its owner has it",
+    "two keys open the volume while its data are re-encrypted", provider=ProviderKind.RECOVERY,
+)  # fmt: skip
+
+
+def _leaving(number: int, fate: Fate) -> Action:
+    why = "its key is not at hand, so it cannot be carried over"
+    if fate is Fate.REPLACED:
+        why = "the new recovery key takes its place"
+    return Action(Step.LEAVE_KEYSLOT, f"remove keyslot {number}", why, destructive=True, keyslot=number)
+
+
+def _steps(reason: str, *, online: bool, anew: bool) -> tuple[Action, ...]:
     how = "while it is in use" if online else "while it is closed"
-    steps = [
-        Action(
-            Step.LEAVE_KEYSLOT, f"remove keyslot {number}", "its key is not at hand, so it cannot be carried over",
-            destructive=True, keyslot=number,
-        )
-        for number in left
-    ]  # fmt: skip
-    steps.append(Action(Step.REENCRYPT, f"re-encrypt all data with a new volume key, {how}", reason))
-    return (*steps, *([_enrolling(reason)] if anew else []))
+    reencrypting = Action(Step.REENCRYPT, f"re-encrypt all data with a new volume key, {how}", reason)
+    return (reencrypting, *([_enrolling(reason)] if anew else []))
 
 
 def _enrolling(reason: str) -> Action:

@@ -51,7 +51,7 @@ def reencryption_lines(plan: ReencryptionPlan, rotates: Sequence[ProviderKind]) 
     yield from rest if plan.actions else ["  + try every key once more, because its end was cut short (journal)"]
     if plan.fates:
         yield "  keyslots afterwards (their numbers change):"
-        yield from (f"    {one.keyslot}  {one.opened_by}: {one.fate}" for one in plan.fates)
+        yield from (f"    {one.keyslot}  {one.opened_by}: {_fate(one)}" for one in plan.fates)
 
 
 def reencryption_as_json(plan: ReencryptionPlan, rotates: Sequence[ProviderKind]) -> dict[str, object]:
@@ -103,5 +103,7 @@ def _fate(one: KeyslotFate) -> str:
             return "the new key"
         case Fate.RETIRED:
             return f"retired, opens the volume until {day(one.until or 0)}"
+        case Fate.REPLACED:
+            return "replaced by a new recovery key, which its owner confirms"
         case _:
             return str(one.fate)

@@ -89,7 +89,7 @@ def test_the_third_wrong_answer_discards_it(
     with pytest.raises(ConfirmationError, match="it was discarded; it opens nothing") as refused:
         TerminalDelivery().hand_over("pgdata", key)
     person.leave()
-    assert "volward recovery enrol pgdata" in refused.value.resolution
+    assert "Run the same command again" in refused.value.resolution
     out = capsys.readouterr().out
     assert TEXT not in out, "it is shown on the terminal alone, whatever standard output is"
     assert out.splitlines()[-1] == "That is not what was shown."

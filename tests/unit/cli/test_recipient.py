@@ -61,7 +61,7 @@ def test_into_vault(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = use(cli, escrow)
     done = cli("recovery", "enrol", "cache", "--recovery-vault")
     assert done.status == 0, done.err
-    assert "cache: its recovery key is in Vault, at kv/volward-recovery/db1/cache/1" in done.out
+    assert "cache: its recovery key is in Vault, at kv/volward-recovery/db1/cache/1" in done.err
     assert escrow.taken == ["cache"]
     ((address, names, _),) = asked
     assert address == "https://vault.example.com:8200"

@@ -165,8 +165,8 @@ def test_resume_of_a_re_encryption_confirms_what_a_new_plan_removes(cli: Cli, op
 
     cli.replace("volward.cli.reencrypt.give_new_volume_key", give)
     cut = journal.begin(journal.REENCRYPT, "queue", {"luks_uuid": UUID})
-    assert cli("resume", cut.identifier).status == 0
-    assert given == [(("queue",), {})]
+    assert cli("resume", "--recovery-fd", "5", cut.identifier).status == 0
+    assert given == [(("queue",), {"recovery_fd": 5, "recovery_vault": False})]
 
 
 @pytest.mark.parametrize("error", [None, NoWayBackError("In the middle.", resolution="Go on.")])
@@ -176,7 +176,7 @@ def test_abort_of_a_re_encryption_is_for_the_header_to_decide(
     cut = journal.begin(journal.REENCRYPT, "queue", {"luks_uuid": UUID})
     cut.begin_step("reencrypt")
 
-    def give_up(spec: VolumeSpec, record: journal.Record) -> tuple[str, ...]:
+    def give_up(spec: VolumeSpec, record: journal.Record, *, deadline_seconds: float) -> tuple[str, ...]:
         assert (spec.name, record.operation) == ("queue", cut.identifier)
         if error:
             raise error

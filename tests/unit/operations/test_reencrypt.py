@@ -1,8 +1,7 @@
 """A new volume key as an operation, on the volume of rotation_world.py; cryptsetup's part is played by a function."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 from tests.unit.apply.machine import KEY
 from tests.unit.builders import CLOSED, OPEN, OTHER_UUID
 from tests.unit.operations import rotation_world
+from tests.unit.operations.reencryption_tool import Tool, give_up, outcomes, play, run
 from tests.unit.operations.rotation_world import CREDENTIAL, FIRST_RECOVERY, RECOVERY, WANTED, Cut, World
 
 from volward import journal
@@ -26,18 +26,15 @@ from volward.errors import (
     NoTerminalError,
     NoWayBackError,
     ProviderUnavailableError,
-    ToolFailedError,
     UnfinishedOperationError,
     UnknownOperationError,
     VerificationError,
 )
-from volward.host import cryptsetup as cryptsetup_tool
-from volward.host import reencrypt as tool
 from volward.host.cryptsetup import Pbkdf2
 from volward.host.reencrypt import Target
-from volward.model import Fate, Observation, Progress, ProviderKind, Reencryption, Token
-from volward.operations import header_backup, reencrypt, reencryption_end, unreencrypt
-from volward.operations.reencrypt import Wanted
+from volward.model import Fate, Observation, ProviderKind, Reencryption, Token
+from volward.operations import header_backup, reencrypt, reencryption_end, reencryption_look, unreencrypt
+from volward.operations.reencryption_look import Wanted, look
 from volward.operations.watcher import Watcher
 from volward.secret import SecretBytes
 
@@ -45,106 +42,15 @@ TYPED = Wanted(typed=True, deadline_seconds=0.0)
 world = rotation_world.world
 
 
-class Tool:
-    """cryptsetup reencrypt: at the end each keyslot has another number, and the tokens follow."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.began: dict[int, bytes] = {}
-        self.resumed_by: bytes = b""
-        self.recovered_by: bytes = b""
-        self.targets: list[Target] = []
-        self.stops = False  # in the middle, in order
-        self.cut = False  # in the middle
-        self.does_nothing = False
-        self.loses: int | None = None
-
-    def test_key(self, node: Path, key: SecretBytes, *, keyslot: int | None) -> bool:
-        """As cryptsetup 2.6.1: a keyslot opens one of two volume keys, and by itself counts for nothing."""
-        machine = self.world.machine
-        if machine.present.reencrypting and keyslot is not None and machine.test_key(node, key, keyslot=keyslot):
-            raise ToolFailedError("`cryptsetup open` ended with status 1.", resolution="Look.", status=1)
-        return machine.test_key(node, key, keyslot=keyslot)
-
-    def begin(self, target: Target, keys: Mapping[int, SecretBytes], **watching: Any) -> None:
-        machine = self.world.machine
-        self.targets.append(target)
-        self.began = {number: _bytes(key) for number, key in keys.items()}
-        assert self.began == machine.slots, "cryptsetup asks for the key of every keyslot"
-        if self.does_nothing:
-            return
-        # The digest stays until the first data are done.
-        machine.header = replace(machine.present, requirements=("online-reencrypt-v2",))
-        self._go_on(**watching)
-
-    def recover(self, node: Path, key: SecretBytes) -> None:
-        self.recovered_by = _bytes(key)
-        self.world.machine.header = replace(self.world.machine.present, cut_in_hot_zone=False)
-
-    def resume(self, target: Target, key: SecretBytes, **watching: Any) -> None:
-        self.targets.append(target)
-        assert not self.world.machine.present.cut_in_hot_zone, "Run repair first."
-        self.resumed_by = _bytes(key)
-        assert self.resumed_by in self.world.machine.slots.values()
-        self._go_on(**watching)
-
-    def _go_on(self, *, on_progress: Callable[[Progress], None], stop: Callable[[], bool]) -> None:
-        on_progress(Progress(1, 2, 1.0, 1.0))
-        if self.cut:
-            raise Cut
-        if not (self.stops or stop()):
-            self._end()
-
-    def _end(self) -> None:
-        machine = self.world.machine
-        renumbered = {number: number + 8 for number in machine.slots}
-        if self.loses is not None:
-            machine.slots[self.loses] = b"another key"
-        machine.slots = {renumbered[number]: key for number, key in machine.slots.items()}
-        machine.header = replace(
-            machine.present,
-            requirements=(),
-            volume_key_digest="new",
-            keyslots=tuple(replace(one, number=renumbered[one.number]) for one in machine.present.keyslots),
-            tokens=tuple(_renumbered(one, renumbered) for one in machine.present.tokens),
-        )
-
-
-def _renumbered(token: Token, numbers: Mapping[int, int]) -> Token:
-    keyslots = tuple(numbers[number] for number in token.keyslots)
-    fields = dict(token.fields) | {"keyslots": [str(number) for number in keyslots]}
-    return replace(token, keyslots=keyslots, fields=MappingProxyType(fields))
-
-
-def _bytes(key: SecretBytes) -> bytes:
-    with key.view() as view:
-        return bytes(view)
-
-
 @pytest.fixture
 def cryptsetup(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Tool:
-    one = Tool(world)
-    machine = world.machine
-    machine.header = replace(machine.present, volume_key_digest="old")
-    machine.source(RECOVERY, FIRST_RECOVERY)
+    return play(world, monkeypatch, tmp_path)
 
-    def observe(spec: object, **_: object) -> Observation:
-        return replace(world.seen, device=machine.device, mapping=CLOSED, mount=None)
 
-    def demand(*_: object, **__: object) -> None:
-        world.backups.append("demanded")
-
-    unfinished = partial(journal.unfinished_reencryption, directory=tmp_path / "journal")
-    monkeypatch.setattr(journal, "unfinished_reencryption", unfinished)
-    for module in (reencrypt, unreencrypt):
-        monkeypatch.setattr(module, "observe", observe)
-    monkeypatch.setattr(cryptsetup_tool, "test_key", one.test_key)
-    monkeypatch.setattr(tool, "begin", one.begin)
-    monkeypatch.setattr(tool, "resume", one.resume)
-    monkeypatch.setattr(tool, "recover", one.recover)
-    monkeypatch.setattr(header_backup, "demand", demand)
-    monkeypatch.setattr(header_backup, "expire_others", lambda spec: world.backups.append("others expired"))
-    return one
+def seen_as(monkeypatch: pytest.MonkeyPatch, seen: Callable[[], Observation]) -> None:
+    """Let the volume be seen as that, by whoever looks."""
+    for module in (reencrypt, reencryption_look):
+        monkeypatch.setattr(module, "observe", lambda spec: seen())
 
 
 def test_what_was_opened_by_hand_on_the_way_is_not_destroyed(
@@ -155,24 +61,15 @@ def test_what_was_opened_by_hand_on_the_way_is_not_destroyed(
 
     monkeypatch.setattr("volward.operations.reencryption_keys.Keys.leave", leave)
     with pytest.raises(DeviceBusyError, match="by-hand"):
-        run()
+        run(TYPED)
     assert cryptsetup.began == {}
     assert not world.machine.present.reencrypting
 
 
-def outcomes(verb: str) -> list[str | None]:
-    return [record.outcome for record in journal.every() if record.verb == verb]
-
-
-def run(wanted: Wanted = TYPED, watcher: Watcher | None = None) -> reencrypt.Reencrypted:
-    shown = reencrypt.look(WANTED, wanted).plan
-    return reencrypt.run(WANTED, wanted, watcher or Watcher(), shown=shown)
-
-
 def test_the_unlocking_key_changes_first_then_every_key_is_carried_over(world: World, cryptsetup: Tool) -> None:
-    looked = reencrypt.look(WANTED, TYPED)
+    looked = look(WANTED, TYPED)
     assert (looked.rotates, looked.resumes) == ((CREDENTIAL,), "")
-    done = run()
+    done = run(TYPED)
     new_key = world.machine.sources[CREDENTIAL].later[2]
     assert KEY not in cryptsetup.began.values()
     assert sorted(cryptsetup.began.values()) == sorted([new_key, FIRST_RECOVERY])
@@ -190,13 +87,13 @@ def test_the_unlocking_key_changes_first_then_every_key_is_carried_over(world: W
 def test_one_that_was_paused_goes_on_by_one_key(world: World, cryptsetup: Tool) -> None:
     cryptsetup.stops = True
     with pytest.raises(InterruptedRunError, match="stopped on the way"):
-        run()
+        run(TYPED)
     assert world.machine.present.reencrypting
     cryptsetup.stops = False
-    looked = reencrypt.look(WANTED, TYPED)
+    looked = look(WANTED, TYPED)
     assert looked.resumes.startswith("reencrypt-pgdata")
     assert looked.rotates == ()
-    run()
+    run(TYPED)
     assert cryptsetup.resumed_by == world.machine.sources[CREDENTIAL].later[2]
     assert outcomes(journal.REENCRYPT) == ["done"]
     assert outcomes(journal.ROTATE) == ["done"]
@@ -208,7 +105,7 @@ def test_whether_it_is_open_is_said_anew_each_time(
     world: World, cryptsetup: Tool, monkeypatch: pytest.MonkeyPatch, is_open: bool
 ) -> None:
     mapping, wanted = (OPEN if is_open else CLOSED), replace(TYPED, online=True)
-    monkeypatch.setattr(reencrypt, "observe", lambda spec: replace(world.seen, mapping=mapping))
+    seen_as(monkeypatch, lambda: replace(world.seen, mapping=mapping))
     cryptsetup.stops = True
     with pytest.raises(InterruptedRunError):
         run(wanted)
@@ -222,10 +119,10 @@ def test_whether_it_is_open_is_said_anew_each_time(
 def test_what_was_killed_in_a_hot_zone_is_recovered_first(world: World, cryptsetup: Tool) -> None:
     cryptsetup.cut = True
     with pytest.raises(Cut):
-        run()
+        run(TYPED)
     cryptsetup.cut = False
     world.machine.header = replace(world.machine.present, cut_in_hot_zone=True)
-    run()
+    run(TYPED)
     assert cryptsetup.recovered_by == cryptsetup.resumed_by == world.machine.sources[CREDENTIAL].later[2]
     world.check_rest()
 
@@ -239,7 +136,7 @@ def test_one_that_was_killed_when_all_data_were_done_is_ended(
 
     def end(spec: object, seen: object, present: object, providers: object, **options: Any) -> str:
         typed.append(options["typed"])
-        cryptsetup._end()
+        cryptsetup.end()
         world.machine.header = replace(world.machine.present, cut_at_the_end=False)
         return "kept"
 
@@ -247,12 +144,12 @@ def test_one_that_was_killed_when_all_data_were_done_is_ended(
     if by_volward:
         cryptsetup.cut = True
         with pytest.raises(Cut):
-            run()
+            run(TYPED)
     requirements = ("online-reencrypt-v2",)
     world.machine.header = replace(world.machine.present, cut_at_the_end=True, requirements=requirements)
-    plan = reencrypt.look(WANTED, TYPED).plan
+    plan = look(WANTED, TYPED).plan
     assert [one.name for one in plan.actions] == ["end-reencryption", *(["enrol-tpm2:tpm2"] if by_volward else [])]
-    run()
+    run(TYPED)
     assert typed == [True]
     assert cryptsetup.resumed_by == b""
     assert outcomes(journal.REENCRYPT) == ["done"]
@@ -263,20 +160,20 @@ def test_one_that_was_killed_when_all_data_were_done_is_ended(
 def test_one_that_goes_on_meets_no_copy(world: World, cryptsetup: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
     cryptsetup.cut = True
     with pytest.raises(Cut):
-        run()
+        run(TYPED)
     twice = replace(world.seen, mapping=CLOSED, mount=None, same_uuid_elsewhere=("/dev/vdz",))
-    monkeypatch.setattr(reencrypt, "observe", lambda spec: twice)
+    seen_as(monkeypatch, lambda: twice)
     with pytest.raises(DuplicateUuidError):
-        run()
+        run(TYPED)
     assert cryptsetup.resumed_by == b""
 
 
 def test_a_power_cut_in_the_middle(world: World, cryptsetup: Tool) -> None:
     cryptsetup.cut = True
     with pytest.raises(Cut):
-        run()
+        run(TYPED)
     cryptsetup.cut = False
-    run()
+    run(TYPED)
     world.check_rest()
 
 
@@ -287,9 +184,9 @@ def test_a_cut_before_the_end_was_written_down(world: World, cryptsetup: Tool, m
     with monkeypatch.context() as until_then:
         until_then.setattr(header_backup, "expire_others", cut)
         with pytest.raises(Cut):
-            run()
-    assert [one.name for one in reencrypt.look(WANTED, TYPED).plan.actions] == ["enrol-tpm2:tpm2"]
-    run()
+            run(TYPED)
+    assert [one.name for one in look(WANTED, TYPED).plan.actions] == ["enrol-tpm2:tpm2"]
+    run(TYPED)
     assert world.backups[-2:] == ["made", "others expired"]
     world.check_rest()
 
@@ -297,7 +194,7 @@ def test_a_cut_before_the_end_was_written_down(world: World, cryptsetup: Tool, m
 def test_one_that_somebody_began_without_volward_is_finished(world: World, cryptsetup: Tool) -> None:
     machine = world.machine
     machine.header = replace(machine.present, requirements=("online-reencrypt-v2",), volume_key_digest="")
-    assert "somebody began" in reencrypt.look(WANTED, TYPED).resumes
+    assert "somebody began" in look(WANTED, TYPED).resumes
     run(Wanted(deadline_seconds=0.0))
     assert cryptsetup.resumed_by == KEY
     assert machine.present.volume_key_digest == "new"
@@ -307,7 +204,7 @@ def test_one_that_somebody_began_without_volward_is_finished(world: World, crypt
 def test_a_typed_key_that_fits_nothing(world: World, cryptsetup: Tool) -> None:
     world.machine.source(RECOVERY, b"a wrong key")
     with pytest.raises(KeyRejectedError, match="the recovery key opens none"):
-        run()
+        run(TYPED)
     assert outcomes(journal.REENCRYPT) == []
     assert world.machine.present.volume_key_digest == "old"
 
@@ -326,7 +223,7 @@ def test_a_keyslot_that_its_key_does_not_open(
     machine.header = replace(machine.present, tokens=tokens)
     monkeypatch.setattr(reencrypt, "_rotate_first", lambda *_: None)
     with pytest.raises(KeyRejectedError, match=words):
-        run()
+        run(TYPED)
     assert outcomes(journal.REENCRYPT) == []
     assert machine.present.volume_key_digest == "old"
 
@@ -335,7 +232,7 @@ def paused(world: World, cryptsetup: Tool) -> None:
     """Leave a re-encryption in the middle."""
     cryptsetup.stops = True
     with pytest.raises(InterruptedRunError):
-        run()
+        run(TYPED)
     cryptsetup.stops = False
 
 
@@ -343,7 +240,7 @@ def test_one_key_is_enough_to_go_on_whatever_store_is_away(world: World, cryptse
     paused(world, cryptsetup)
     store = world.machine.sources[CREDENTIAL]
     store.error = ProviderUnavailableError("It is sealed.", resolution="Wait.")
-    run()
+    run(TYPED)
     assert cryptsetup.resumed_by == FIRST_RECOVERY
     assert world.machine.present.volume_key_digest == "new"
 
@@ -354,7 +251,7 @@ def test_all_that_was_said_when_no_key_is_at_hand(world: World, cryptsetup: Tool
     store.error = ProviderUnavailableError("It is sealed.", resolution="Wait.")
     typed.error = NoTerminalError("Nobody is there.", resolution="Run it on a terminal.")
     with pytest.raises(NoOpenerError) as caught:
-        run()
+        run(TYPED)
     said = str(caught.value)
     assert "credential:volward.pgdata.v2: It is sealed. recovery: Nobody is there." in said, "the recovery key last"
     assert outcomes(journal.REENCRYPT) == [None]
@@ -369,13 +266,13 @@ def test_two_keys_have_to_be_at_hand(world: World, cryptsetup: Tool) -> None:
 def test_a_rotation_that_was_cut_comes_first(world: World, cryptsetup: Tool) -> None:
     world.rotate(CREDENTIAL, cut=12)
     with pytest.raises(UnfinishedOperationError):
-        reencrypt.look(WANTED, TYPED)
+        look(WANTED, TYPED)
 
 
 def test_a_tool_that_does_nothing_is_noticed(world: World, cryptsetup: Tool) -> None:
     cryptsetup.does_nothing = True
     with pytest.raises(VerificationError, match="not under a new volume key"):
-        run()
+        run(TYPED)
     assert outcomes(journal.REENCRYPT) == [None]
     assert "others expired" not in world.backups
 
@@ -383,13 +280,13 @@ def test_a_tool_that_does_nothing_is_noticed(world: World, cryptsetup: Tool) -> 
 def test_a_key_that_was_lost_is_noticed_before_the_old_backups_go(world: World, cryptsetup: Tool) -> None:
     cryptsetup.loses = 1
     with pytest.raises(VerificationError, match="keyslot 1 of pgdata does not open"):
-        run()
+        run(TYPED)
     assert "others expired" not in world.backups
 
 
 def test_what_the_backup_has_to_say_is_told(world: World, cryptsetup: Tool) -> None:
     world.backup_remarks = ("There is none. Make one.",)
-    assert "There is none. Make one." in run().remarks
+    assert "There is none. Make one." in run(TYPED).remarks
 
 
 def test_old_backups_that_have_to_stay_are_told_when_it_is_given_up(
@@ -404,7 +301,7 @@ def test_old_backups_that_have_to_stay_are_told_when_it_is_given_up(
     with monkeypatch.context() as until_then:
         until_then.setattr(header_backup, "expire_others", cut)
         with pytest.raises(Cut):
-            run()
+            run(TYPED)
     monkeypatch.setattr(header_backup, "expire_others", refuse)
     assert "There is none. Make one." in give_up()
 
@@ -424,7 +321,7 @@ class Stopping(Watcher):
 def stopped_before_the_data_are_touched(world: World, cryptsetup: Tool) -> str:
     """Return the operation that was left; keyslot 2, the TPM's, has gone."""
     with pytest.raises(InterruptedRunError, match="Interrupted before this: pgdata: re-encrypt"):
-        run(watcher=Stopping())
+        run(TYPED, Stopping())
     assert cryptsetup.began == {}
     assert 2 not in world.machine.slots
     (record,) = journal.unfinished("pgdata")
@@ -433,11 +330,11 @@ def stopped_before_the_data_are_touched(world: World, cryptsetup: Tool) -> str:
 
 def test_one_that_has_not_begun_is_planned_anew(world: World, cryptsetup: Tool) -> None:
     operation = stopped_before_the_data_are_touched(world, cryptsetup)
-    looked = reencrypt.look(WANTED, TYPED)
+    looked = look(WANTED, TYPED)
     assert (looked.replaces, looked.resumes, looked.rotates) == (operation, "", ())
     assert not looked.plan.resumes
     assert not looked.plan.destructive
-    run()
+    run(TYPED)
     assert outcomes(journal.REENCRYPT) == ["it had not begun", "done"]
     assert any(token.is_plain_tpm2 for token in world.machine.present.tokens), "the TPM's keyslot came back"
     world.check_rest()
@@ -446,14 +343,14 @@ def test_one_that_has_not_begun_is_planned_anew(world: World, cryptsetup: Tool) 
 def test_what_took_the_place_of_a_removed_keyslot_is_not_removed_unseen(world: World, cryptsetup: Tool) -> None:
     stopped_before_the_data_are_touched(world, cryptsetup)
     machine = world.machine
-    shown = reencrypt.look(WANTED, TYPED).plan
+    shown = look(WANTED, TYPED).plan
     machine.add(2, b"the owner's own", Pbkdf2())
     machine.tokens((Token(9, "clevis", (2,), MappingProxyType({"type": "clevis"})),))
     with pytest.raises(ConfirmationError, match=r"keyslot 2 \(clevis\)"):
         reencrypt.run(WANTED, TYPED, Watcher(), shown=shown)
     assert machine.slots[2] == b"the owner's own"
     assert outcomes(journal.REENCRYPT) == [None]
-    assert [one.keyslot for one in reencrypt.look(WANTED, TYPED).plan.fates if one.fate is Fate.REMOVED] == [2]
+    assert [one.keyslot for one in look(WANTED, TYPED).plan.fates if one.fate is Fate.REMOVED] == [2]
 
 
 def test_a_keyslot_that_is_not_the_planned_one_any_more_stays(world: World, cryptsetup: Tool) -> None:
@@ -468,7 +365,7 @@ def test_a_keyslot_that_is_not_the_planned_one_any_more_stays(world: World, cryp
                 machine.header = replace(machine.present, keyslots=changed)
 
     with pytest.raises(VerificationError, match="Keyslot 2 of pgdata is not the one any more"):
-        run(watcher=Meanwhile())
+        run(TYPED, Meanwhile())
     assert machine.slots[2] == b"the owner's own"
 
 
@@ -476,7 +373,7 @@ def test_a_record_of_another_header_is_for_abort(world: World, cryptsetup: Tool)
     stopped_before_the_data_are_touched(world, cryptsetup)
     world.machine.header = replace(world.machine.present, uuid=OTHER_UUID)
     with pytest.raises(UnfinishedOperationError, match="was begun on a header with the LUKS UUID"):
-        reencrypt.look(WANTED, TYPED)
+        look(WANTED, TYPED)
 
 
 @pytest.mark.parametrize("reason", ["away", "does not open"])
@@ -487,7 +384,7 @@ def test_a_tpm_that_is_away_keeps_nothing_unfinished(world: World, cryptsetup: T
     if reason == "away":
         world.machine.opener.enrol = enrol  # type: ignore[method-assign]
     world.machine.opener.works = False
-    done = run()
+    done = run(TYPED)
     (remark,) = [one for one in done.remarks if one.startswith("The TPM does not open the volume any more: ")]
     assert remark.endswith("`volward apply pgdata` enrols it.")
     assert outcomes(journal.REENCRYPT) == ["done"]
@@ -500,15 +397,10 @@ def test_interrupted_before_the_tpm_it_is_finished_later(world: World, cryptsetu
             return "others expired" in world.backups
 
     with pytest.raises(InterruptedRunError, match="enrol the TPM anew"):
-        run(watcher=Late())
+        run(TYPED, Late())
     assert outcomes(journal.REENCRYPT) == [None]
-    run()
+    run(TYPED)
     world.check_rest()
-
-
-def give_up() -> tuple[str, ...]:
-    (record,) = journal.unfinished("pgdata")
-    return unreencrypt.give_up(WANTED, record)
 
 
 def test_given_up_before_any_data_changed(world: World, cryptsetup: Tool) -> None:
@@ -526,7 +418,7 @@ def test_given_up_when_all_data_are_done(world: World, cryptsetup: Tool, monkeyp
     with monkeypatch.context() as until_then:
         until_then.setattr(header_backup, "expire_others", cut)
         with pytest.raises(Cut):
-            run()
+            run(TYPED)
     assert give_up()[0] == "All data of pgdata are under a new volume key."
     assert world.backups[-1] == "others expired", "restored, they would make the data unreadable"
     assert outcomes(journal.REENCRYPT) == ["aborted"]
@@ -535,7 +427,7 @@ def test_given_up_when_all_data_are_done(world: World, cryptsetup: Tool, monkeyp
 def test_in_the_middle_there_is_no_way_back(world: World, cryptsetup: Tool) -> None:
     cryptsetup.cut = True
     with pytest.raises(Cut):
-        run()
+        run(TYPED)
     with pytest.raises(NoWayBackError, match="has re-encrypted a part of the data"):
         give_up()
     assert outcomes(journal.REENCRYPT) == [None]
@@ -544,7 +436,7 @@ def test_in_the_middle_there_is_no_way_back(world: World, cryptsetup: Tool) -> N
 def test_given_up_on_another_header_nothing_is_touched(world: World, cryptsetup: Tool) -> None:
     cryptsetup.cut = True
     with pytest.raises(Cut):
-        run()
+        run(TYPED)
     world.machine.header = replace(world.machine.present, uuid=OTHER_UUID)
     assert give_up() == ()
     assert outcomes(journal.REENCRYPT) == ["aborted"]
@@ -553,9 +445,9 @@ def test_given_up_on_another_header_nothing_is_touched(world: World, cryptsetup:
 def test_given_up_after_it_ended(world: World, cryptsetup: Tool) -> None:
     stopped_before_the_data_are_touched(world, cryptsetup)
     (record,) = journal.unfinished("pgdata")
-    run()
+    run(TYPED)
     with pytest.raises(UnknownOperationError):
-        unreencrypt.give_up(WANTED, record)
+        unreencrypt.give_up(WANTED, record, deadline_seconds=0.0)
 
 
 def test_a_journal_that_is_not_about_one(world: World) -> None:

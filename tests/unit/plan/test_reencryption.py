@@ -14,6 +14,7 @@ from volward.errors import (
     ConfirmationError,
     DamagedHeaderError,
     DeviceBusyError,
+    KeyRejectedError,
     MappingError,
     NoOpenerError,
     VolwardError,
@@ -22,6 +23,7 @@ from volward.keys import header_token
 from volward.keys.header_token import HeaderToken
 from volward.keys.source import KeyRef
 from volward.model import (
+    AnnouncedKeyslot,
     Device,
     Fate,
     Header,
@@ -116,8 +118,9 @@ def test_a_keyslot_that_two_tokens_name_is_not_taken_for_one_of_ours() -> None:
 )
 def test_no_recovery_key_goes_because_nobody_is_there_to_type_it(key: Token) -> None:
     present = header(token(0, CREDENTIAL, 0), token(1, VAULT, 1), key, token(2, ProviderKind.PROMPT, 2))
-    with pytest.raises(NoOpenerError, match="The recovery key of pgdata would be gone"):
+    with pytest.raises(NoOpenerError, match="The recovery key of pgdata would be gone") as caught:
         fates(present, typed=False)
+    assert "`--recovery-vault` or `--recovery-fd N` hands a new recovery key over" in caught.value.resolution
     without = header(token(0, CREDENTIAL, 0), token(1, VAULT, 1), token(2, ProviderKind.PROMPT, 2))
     assert fates(without, typed=False) == {0: Fate.CARRIED, 1: Fate.CARRIED, 2: Fate.REMOVED}
 
@@ -128,6 +131,59 @@ def test_two_keys_have_to_be_at_hand() -> None:
     with pytest.raises(NoOpenerError, match="1 key of pgdata can be shown, and two are needed while") as caught:
         fates(header(token(0, CREDENTIAL, 0), tpm2(1, 1)))
     assert "On a terminal" not in str(caught.value)
+
+
+SYSTEMD_RECOVERY = Token(3, "systemd-recovery", (3,), MappingProxyType({"type": "systemd-recovery"}))
+
+
+@pytest.mark.parametrize("typed", [False, True])
+def test_a_new_recovery_key_replaces_those_that_there_are(typed: bool) -> None:
+    present = header(*USUAL.tokens, SYSTEMD_RECOVERY, token(4, RECOVERY, 4, retired=7))
+    plan = plan_reencryption(WITH_TPM, closed(present), online=False, typed=typed, new_recovery=True)
+    assert [one.fate for one in plan.fates] == [
+        Fate.CARRIED, Fate.REPLACED, Fate.ENROLLED_ANEW, Fate.REPLACED, Fate.REPLACED,
+    ]  # fmt: skip
+    names = [action.name for action in plan.actions]
+    left = [f"leave-keyslot:{number}" for number in (1, 2, 3, 4)]
+    assert names == ["enrol-recovery:recovery", *left, "reencrypt", "enrol-tpm2:tpm2"], "before any keyslot goes"
+    assert plan.actions[1].reason == "the new recovery key takes its place"
+    assert plan.actions[2].reason.startswith("its key is not at hand")
+    assert plan.reencryption == Reencryption("old", False, (1, 2, 3, 4), (0,), True, True)
+    assert plan.destructive
+
+
+def test_a_new_recovery_key_is_one_of_the_two_keys() -> None:
+    alone = header(token(0, CREDENTIAL, 0))
+    with pytest.raises(NoOpenerError, match="1 key of pgdata") as caught:
+        fates(alone)
+    assert "`--recovery-fd N` hands a new recovery key over" in caught.value.resolution
+    plan = plan_reencryption(SPEC, closed(alone), online=False, typed=False, new_recovery=True)
+    assert [action.name for action in plan.actions] == ["enrol-recovery:recovery", "reencrypt"]
+    nothing = header(tpm2(0, 0))
+    with pytest.raises(NoOpenerError, match="1 key of pgdata") as caught:
+        plan_reencryption(WITH_TPM, closed(nothing), online=False, typed=False, new_recovery=True)
+    assert "--recovery-fd" not in caught.value.resolution
+
+
+def test_a_new_recovery_key_needs_a_keyslot() -> None:
+    full = header(token(0, CREDENTIAL, 0), slots=32)
+    with pytest.raises(KeyRejectedError, match="All 32 keyslots of pgdata are in use"):
+        plan_reencryption(SPEC, closed(full), online=False, typed=False, new_recovery=True)
+
+
+def test_what_one_that_was_cut_left_goes_by_its_journal() -> None:
+    """Its recovery key was handed over, and the keyslot has no token: nobody is told that the key counts."""
+    written = AnnouncedKeyslot(3, "argon2id", 4, 65535, 4)
+    orphan = replace(keyslot(3), kdf="argon2id", kdf_hash="", iterations=4, memory_kib=65535, lanes=4)
+    present = replace(USUAL, keyslots=(*USUAL.keyslots, orphan))
+    seen = replace(closed(present), announced=(written,))
+    plan = plan_reencryption(SPEC, seen, online=False, typed=False, new_recovery=True)
+    assert [action.name for action in plan.actions][:2] == ["remove-keyslot:3", "enrol-recovery:recovery"]
+    assert plan.reencryption is not None
+    assert plan.reencryption.left == (1, 2)
+    done = replace(present, volume_key_digest="new")
+    rest = plan_rest(SPEC, replace(seen, header=done), done, WISH)
+    assert [action.name for action in rest.actions] == ["remove-keyslot:3"]
 
 
 def test_each_keyslot_needs_another_one_meanwhile() -> None:
