@@ -12,7 +12,7 @@ from collections.abc import Mapping as ReadOnlyMapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from volward.host import run
+from volward.host import reencryption_lock, run
 from volward.model import Device, Mapping, MappingState, StoreKind, VolumeSpec
 
 SYSFS = Path("/sys")
@@ -128,7 +128,7 @@ class _Found:
         self.directory = directory
         self.sysfs = sysfs
         self.dm_uuid = _attribute(directory / "dm/uuid")
-        self.suspended = _attribute(directory / "dm/suspended") == "1"
+        self.suspended = [name] if _attribute(directory / "dm/suspended") == "1" else []  # and cryptsetup's own layers
         self.size_bytes = int(_attribute(directory / "size")) * _SECTOR_BYTES
         self.number = _attribute(directory / "dev")
         self.backing = self._leaves(directory)
@@ -162,10 +162,10 @@ class _Found:
                 f"A mapping {self.name} exists and is not this volume: its UUID is {self.dm_uuid or 'empty'}, "
                 f"not {expected}….",
             )
-        if self.suspended:
+        if self.suspended and not reencryption_lock.held(luks_uuid or ""):
             return self._is(
                 MappingState.SUSPENDED,
-                f"The mapping {self.name} is suspended, perhaps in the middle of a re-encryption: "
+                f"The mapping {self.suspended[0]} is suspended, perhaps in the middle of a re-encryption: "
                 "reboot the host, and never run `dmsetup resume`.",
             )
         if backing_number is None and backing_file is None:
@@ -207,7 +207,9 @@ class _Found:
         slaves = directory / "slaves"
         for link in sorted(slaves.iterdir()) if slaves.is_dir() else []:
             below = Path(os.path.realpath(link))
-            if _optional(below / "dm/name").startswith(tuple(self.name + layer for layer in _OWN_LAYERS)):
+            name = _optional(below / "dm/name")
+            if name.startswith(tuple(self.name + layer for layer in _OWN_LAYERS)):
+                self.suspended += [name] if _optional(below / "dm/suspended") == "1" else []
                 leaves += self._leaves(below)
             else:
                 leaves.append(_Backing(below, directory.name))

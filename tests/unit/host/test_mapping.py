@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from tests.unit.host.fake_host import FakeHost
 
-from volward.host import mapping, run
+from volward.host import mapping, reencryption_lock, run
 from volward.model import Mapping, MappingState
 
 UUID = "5f407946-de57-47b8-91fb-eb547538bf0a"
@@ -120,14 +120,36 @@ def test_plain_mapping_of_a_scratch_volume(host: FakeHost) -> None:
     assert found.state is MappingState.ACTIVE
 
 
-def test_layers_of_an_online_reencryption_are_seen_through(host: FakeHost) -> None:
+def layered(host: FakeHost, *, suspended: str = "0") -> None:
+    """Put the layers of an online re-encryption between mapping and disk; its hot zone may be suspended."""
     top, disk = mapped(host), host.block("vdb", "252:16")
-    for number, layer in ((4, "hotzone-forward"), (5, "overlay")):
-        middle = host.block(f"dm-{number}", f"253:{number}", dm__name=f"volward-pg-{layer}", dm__uuid="CRYPT-SUBDEV")
+    for number, layer, is_suspended in ((4, "hotzone-forward", suspended), (5, "overlay", "0")):
+        middle = host.block(
+            f"dm-{number}",
+            f"253:{number}",
+            dm__name=f"volward-pg-{layer}",
+            dm__uuid="CRYPT-SUBDEV",
+            dm__suspended=is_suspended,
+        )
         host.stack(top, middle)
         host.stack(middle, disk)
+
+
+def test_layers_of_an_online_reencryption_are_seen_through(host: FakeHost) -> None:
+    layered(host)
     found = look(host)
     assert (found.state, found.backing_number) == (MappingState.ACTIVE, "252:16")
+
+
+@pytest.mark.parametrize(("works", "state"), [(True, MappingState.ACTIVE), (False, MappingState.SUSPENDED)])
+def test_a_hot_zone_is_suspended_for_good_when_nobody_works_on_it(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch, works: bool, state: MappingState
+) -> None:
+    monkeypatch.setattr(reencryption_lock, "held", lambda uuid: uuid == UUID and works)
+    layered(host, suspended="1")
+    found = look(host)
+    assert found.state is state
+    assert works or "volward-pg-hotzone-forward is suspended" in found.detail
 
 
 def test_logical_volume_below_is_not_seen_through(host: FakeHost) -> None:
