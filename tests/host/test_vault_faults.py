@@ -124,9 +124,7 @@ def _spend(scene: Scene) -> None:
 
 
 def _expire(scene: Scene) -> None:
-    lab_login.seal(scene.host, over := scene.role.secret_id(ttl="1s"))
-    time.sleep(2)
-    scene.role.tidy(over)
+    lab_login.seal(scene.host, scene.role.expired_secret_id())
 
 
 def _new_secret_id(scene: Scene) -> None:

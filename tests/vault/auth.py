@@ -36,14 +36,15 @@ class AppRole:
         answer = self.admin.write_data(self._path, data=options, wrap_ttl=ttl)
         return str(answer["wrap_info"]["token"])
 
-    def tidy(self, secret_id: str) -> None:
-        """Have expired secret ids removed, this one among them: until that tidying Vault goes on taking them."""
-        self.admin.write_data(f"auth/{self.mount}/tidy/secret-id", data={})
+    def expired_secret_id(self) -> str:
+        """A secret id that is over, and refused: Vault goes on taking one that has expired until it tidies up."""
+        secret_id = self.secret_id(ttl="1s")
         limit = time.monotonic() + PATIENCE_SECONDS
         while True:
+            self.admin.write_data(f"auth/{self.mount}/tidy/secret-id", data={})
             found = self.admin.write_data(f"{self._path}/lookup", data={"secret_id": secret_id})
             if not isinstance(found, dict) or not found.get("data"):
-                return
+                return secret_id
             assert time.monotonic() < limit, "the expired secret id is still there"
             time.sleep(0.5)
 

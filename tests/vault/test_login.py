@@ -134,15 +134,12 @@ def test_secret_ids_that_are_no_good_are_denied_once(
     makers: dict[str, Callable[[], str]] = {
         "wrong": lambda: "00000000",
         "used up": lambda: role.secret_id(num_uses=1),
-        "expired": lambda: role.secret_id(ttl="1s"),
+        "expired": role.expired_secret_id,
     }
     secret = makers[how]()
     if how == "used up":
         with agent.session(record, token=secret) as one:
             use(one, engine)
-    if how == "expired":
-        time.sleep(2)
-        role.tidy(secret)
     with agent.session(record, token=secret) as one:
         with pytest.raises(KeyDeniedError, match="deliver a new secret id") as raised:
             use(one, engine)
@@ -159,6 +156,42 @@ def test_a_token_that_expires_in_the_middle_is_replaced(tls_server: Server, auth
         time.sleep(6)
         use(one, engine)
         assert one.token(deadline_seconds=SECONDS) is not first
+
+
+@pytest.mark.parametrize("secret_id", ["works", "is gone"])
+def test_a_token_that_ends_between_a_write_and_its_reading_back(
+    tls_server: Server, authority: Authority, engine: str, secret_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One more login; where that is denied the version that was written stays, to be adopted."""
+    role = auth.approle(tls_server.admin, engine, token_policies=[engine])
+    record = agent.server(tls_server.url, login=approle(role), ca_file=authority.ca_file)
+    held = role.secret_id()
+    with agent.session(record, token=held) as one:
+        keys = agent.kv(one, engine)
+        real = keys._written
+
+        def written(*words: Any) -> bool:
+            done = real(*words)
+            with one.token(deadline_seconds=SECONDS).secret.view() as view:
+                tls_server.admin.auth.token.revoke(str(view, "ascii"))
+            if secret_id == "is gone":
+                tls_server.admin.write_data(
+                    f"auth/{role.mount}/role/{role.name}/secret-id/destroy", data={"secret_id": held}
+                )
+            return done
+
+        monkeypatch.setattr(keys, "_written", written)
+        ref = keys.first_ref("pgdata")
+        if secret_id == "works":
+            keys.create(ref, adopt=False, deadline_seconds=SECONDS)
+        else:
+            with pytest.raises(KeyDeniedError, match="deliver a new secret id"):
+                keys.create(ref, adopt=False, deadline_seconds=SECONDS)
+    with agent.session(record, token=role.secret_id()) as one:
+        keys = agent.kv(one, engine)
+        assert keys.create(ref, adopt=True, deadline_seconds=SECONDS) == ref
+        assert keys.refs("pgdata", deadline_seconds=SECONDS) == (ref,)
+        keys.read(ref, deadline_seconds=SECONDS).wipe()
 
 
 def test_a_wrapped_secret_id_is_unwrapped_once(tls_server: Server, authority: Authority, engine: str) -> None:
