@@ -16,7 +16,9 @@ from volward.apply import RecoveryDelivery, Work, apply
 from volward.apply.target import resolved
 from volward.errors import (
     InterruptedRunError,
+    MappingError,
     NoTerminalError,
+    ToolFailedError,
     VerificationError,
     VolwardError,
 )
@@ -42,7 +44,7 @@ from volward.operations.reencryption_look import Wanted, look, planned
 from volward.operations.rotate import Pass, rotate
 from volward.operations.watcher import Watcher
 from volward.os_errors import explained
-from volward.plan.device import present_device, refuse_duplicates, refuse_other_identity
+from volward.plan.device import present_device, refuse_duplicates, refuse_mapping, refuse_other_identity
 from volward.plan.reencryption import plan_rest, refuse_unasked, refuse_use
 from volward.plan.rotation import Wish
 
@@ -217,17 +219,28 @@ class _Reencrypting:
         target = Target(keys.node, self._spec.is_file, self._spec.mapping_name if is_open else "")
         on_progress: Callable[..., None] = lambda so_far: watcher.progress(name, so_far)  # noqa: E731
         present = self._header_now()
-        if present.cut_in_hot_zone:
-            reencrypt.recover(keys.node, keys.every()[0])
-        if present.reencrypting:
-            reencrypt.resume(target, keys.every()[0], on_progress=on_progress, stop=watcher.interrupted)
-        else:
-            reencrypt.begin(target, keys.by_keyslot, on_progress=on_progress, stop=watcher.interrupted)
+        try:
+            if present.cut_in_hot_zone:
+                reencrypt.recover(keys.node, keys.every()[0])
+            if present.reencrypting:
+                reencrypt.resume(target, keys.every()[0], on_progress=on_progress, stop=watcher.interrupted)
+            else:
+                reencrypt.begin(target, keys.by_keyslot, on_progress=on_progress, stop=watcher.interrupted)
+        except ToolFailedError as error:
+            self._refuse_suspended(error)
+            raise
         if self._header_now().reencrypting:
             raise InterruptedRunError(
                 f"The re-encryption of {name} stopped on the way; it is whole, and not finished.",
                 resolution=f"`volward rotate --volume-key {name}` goes on from there.",
             )
+
+    def _refuse_suspended(self, error: ToolFailedError) -> None:
+        """Say what a kill in the middle has left, where it is more than a re-encryption to go on with."""
+        try:
+            refuse_mapping(self._spec, observe(self._spec))
+        except MappingError as left:
+            raise left from error
 
     def _enrol_tpm2(
         self, action: Action, work: Work, operation: journal.Operation, keys: Keys, wish: Reencryption

@@ -21,18 +21,21 @@ from volward.errors import (
     InterruptedRunError,
     JournalError,
     KeyRejectedError,
+    MappingError,
     NoHeaderBackupError,
     NoOpenerError,
     NoTerminalError,
     NoWayBackError,
     ProviderUnavailableError,
+    ToolFailedError,
     UnfinishedOperationError,
     UnknownOperationError,
     VerificationError,
 )
+from volward.host import reencrypt as tool
 from volward.host.cryptsetup import Pbkdf2
 from volward.host.reencrypt import Target
-from volward.model import Fate, Observation, ProviderKind, Reencryption, Token
+from volward.model import Fate, MappingState, Observation, ProviderKind, Reencryption, Token
 from volward.operations import header_backup, reencrypt, reencryption_end, reencryption_look, unreencrypt
 from volward.operations.reencryption_look import Wanted, look
 from volward.operations.watcher import Watcher
@@ -125,6 +128,23 @@ def test_what_was_killed_in_a_hot_zone_is_recovered_first(world: World, cryptset
     run(TYPED)
     assert cryptsetup.recovered_by == cryptsetup.resumed_by == world.machine.sources[CREDENTIAL].later[2]
     world.check_rest()
+
+
+def test_what_a_kill_left_suspended_is_told_at_once(
+    world: World, cryptsetup: Tool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mapping, wanted = OPEN, replace(TYPED, online=True)
+    seen_as(monkeypatch, lambda: replace(world.seen, mapping=mapping))
+
+    def killed(*_: object, **__: object) -> None:
+        nonlocal mapping
+        mapping = replace(OPEN, state=MappingState.SUSPENDED, detail="It is suspended.")
+        raise ToolFailedError("`cryptsetup reencrypt` was ended by SIGKILL.", resolution="Look.", status=-9)
+
+    monkeypatch.setattr(tool, "begin", killed)
+    with pytest.raises(MappingError, match="reboot the host") as caught:
+        run(wanted)
+    assert isinstance(caught.value.__cause__, ToolFailedError)
 
 
 @pytest.mark.parametrize("by_volward", [True, False])
