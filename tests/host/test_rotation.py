@@ -31,11 +31,11 @@ def tokens(host: Host, device: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def age(host: Host, device: str, field: str, days: int) -> None:
-    """Move a moment in the tokens of the credential into the past, as if so many days had gone by."""
+def age(host: Host, device: str, field: str, days: int, *, provider: str = "credential") -> None:
+    """Move a moment in the tokens of a provider into the past, as if so many days had gone by."""
     for number, token in header(host, device)["tokens"].items():
         own = token.get("volward", {})
-        if own.get("provider") == "credential" and field in own:
+        if own.get("provider") == provider and field in own:
             own[field] -= days * DAY
             words = ["token", "import", "--token-id", number, "--token-replace", "--json-file", "-", device]
             host.run("cryptsetup", *words, input=json.dumps(token))
