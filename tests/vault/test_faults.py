@@ -72,33 +72,34 @@ def fails(kind: type[VolwardError], record: VaultServer, token: str, mount: str,
     return str(raised.value)
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        (Refuse(), LATER, "refused"),
-        (Silent(), LATER, "did not answer"),
-        (Slow(bytes_per_second=10), LATER, "did not answer"),
-        (Cut(after_bytes=0), LATER, "did not answer"),
-        (Cut(after_bytes=40), LATER, "did not answer"),
-        (Cut(after_bytes=400), LATER, "did not answer"),
-        (Cut(after_bytes=400, reset=True), LATER, "did not answer"),
-        (Canned(500, b'{"errors":["local node not active but active cluster node not found"]}'), LATER, "leader"),
-        (Canned(502, b"<html>bad gateway</html>"), LATER, "status 502"),
-        (Canned(503, b'{"errors":["Vault is sealed"]}'), LATER, "unseal"),
-        (Canned(412), LATER, "caught up"),
-        (Canned(429), LATER, "rate"),
-        (Canned(472), LATER, "standby"),
-        (Canned(473), LATER, "standby"),
-        (Canned(501), LATER, "initialise"),
-        (Canned(200, b"<html>welcome to the hotel</html>"), NO, "is not Vault"),
-        (Canned(200, b'{"data": {"data": {"key": "AAAA"}}}'), NO, "does not hold a key"),
-        (Canned(307, b"", {"Location": "http://127.0.0.1:1/v1/x"}), NO, "another address"),
-        (Canned(403), NO, "policy"),
-        (Canned(404), NO, "no version"),
-        (Endless(), NO, "longer than 1 MiB"),
-    ],
-    ids=lambda case: str(case[0])[:60],
-)
+ON_THE_WAY: dict[str, tuple[Fault, type[VolwardError], str]] = {
+    "refused": (Refuse(), LATER, "refused"),
+    "silent": (Silent(), LATER, "did not answer"),
+    "slow": (Slow(bytes_per_second=10), LATER, "did not answer"),
+    "cut before the answer": (Cut(after_bytes=0), LATER, "did not answer"),
+    "cut in its head": (Cut(after_bytes=40), LATER, "did not answer"),
+    "cut in mid-response": (Cut(after_bytes=400), LATER, "did not answer"),
+    "reset in mid-response": (Cut(after_bytes=400, reset=True), LATER, "did not answer"),
+    "500 without a leader": (
+        Canned(500, b'{"errors":["local node not active but active cluster node not found"]}'), LATER, "leader"
+    ),
+    "502 of a gateway": (Canned(502, b"<html>bad gateway</html>"), LATER, "status 502"),
+    "503 sealed": (Canned(503, b'{"errors":["Vault is sealed"]}'), LATER, "unseal"),
+    "412 not caught up": (Canned(412), LATER, "caught up"),
+    "429 rate limit": (Canned(429), LATER, "rate"),
+    "472 standby": (Canned(472), LATER, "standby"),
+    "473 standby": (Canned(473), LATER, "standby"),
+    "501 not initialised": (Canned(501), LATER, "initialise"),
+    "a portal": (Canned(200, b"<html>welcome to the hotel</html>"), NO, "is not Vault"),
+    "malformed content": (Canned(200, b'{"data": {"data": {"key": "AAAA"}}}'), NO, "does not hold a key"),
+    "sent to another address": (Canned(307, b"", {"Location": "http://127.0.0.1:1/v1/x"}), NO, "another address"),
+    "403 denied": (Canned(403), NO, "policy"),
+    "404 nothing there": (Canned(404), NO, "no version"),
+    "endless": (Endless(), NO, "longer than 1 MiB"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ON_THE_WAY.values(), ids=ON_THE_WAY.keys())
 def test_faults_on_the_way(
     dev_server: Server, proxy: Proxy, mount: str, case: tuple[Fault, type[VolwardError], str]
 ) -> None:
@@ -211,6 +212,24 @@ def test_a_standby_answers_through_the_leader(cluster: Cluster, authority: Autho
     ref = made(leader, mount, ca_file=authority.ca_file)
     for node in cluster.standbys:
         read(agent.server(node.url, ca_file=authority.ca_file), leader.root_token, mount, ref, seconds=30.0)
+
+
+def test_a_standby_without_a_leader_is_asked_again(cluster: Cluster, authority: Authority, mount: str) -> None:
+    """Two nodes of three are gone: the third cannot lead, and sends every question on to the one that did."""
+    leader = cluster.leader
+    ref = made(leader, mount, ca_file=authority.ca_file)
+    cluster.wait_for_votes()
+    left, *others = cluster.standbys
+    gone = [leader, *others]
+    for node in gone:
+        node.kill()
+    left.wait_for(Health.LEADERLESS)
+    record = agent.server(left.url, ca_file=authority.ca_file)
+    assert "refused" in fails(LATER, record, leader.root_token, mount, ref)
+    for node in gone:
+        node.start()
+    cluster.unseal()
+    read(agent.server(cluster.leader.url, ca_file=authority.ca_file), leader.root_token, mount, ref, seconds=60.0)
 
 
 def test_the_leader_changes_in_the_middle_of_a_pass(cluster: Cluster, authority: Authority, mount: str) -> None:
