@@ -30,7 +30,7 @@ class Meeting:
 
     def __init__(self, volume: str, *hosts: Host) -> None:
         self._hosts = hosts
-        self._pool = ThreadPoolExecutor(len(hosts))
+        self._pool = ThreadPoolExecutor(2 * len(hosts))  # a rotation waits there while another thread lets it go on
         for host in hosts:
             host.run("rm", "-f", ARRIVED, GO)
         self._running: list[Future[Result]] = [self._pool.submit(self._rotate, host, volume) for host in hosts]
