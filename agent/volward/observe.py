@@ -2,7 +2,7 @@
 
 Read-only, and needs no secret. Unknown is not absent: what could not be read is said to be unknown. Uses
 sysfs, mountinfo, volward's own header parser, wipefs (only when a blank proof is asked for) and blkid (only
-on an open mapping that is not mounted, and not for status).
+on an open mapping that is not mounted: not for status, nor to open one whose superblock says what it is).
 """
 
 import stat
@@ -38,7 +38,7 @@ def observe(
     damaged record must not keep a volume closed. ``surroundings`` are fresh ones, from a caller that shares a part
     of them among volumes. Raises JournalError when the journal or the pin cannot be read."""
     pin, unfinished = pins.read(spec.name), _unfinished(spec.name, to_open=to_open)
-    return _look(spec, surroundings or Surroundings(), pin, unfinished, prove_blank=prove_blank, for_status=False)
+    return _look(spec, surroundings or Surroundings(), pin, unfinished, prove_blank=prove_blank, to_open=to_open)
 
 
 def _unfinished(volume: str, *, to_open: bool) -> Unfinished | None:
@@ -57,7 +57,7 @@ def glance(
 
     What the caller could not read of pin and journal is None, and the caller's to tell.
     """
-    return _look(spec, surroundings, pin, unfinished, prove_blank=False, for_status=True)
+    return _look(spec, surroundings, pin, unfinished, for_status=True)
 
 
 def _look(
@@ -66,8 +66,9 @@ def _look(
     pin: Pin | None,
     unfinished: Unfinished | None,
     *,
-    prove_blank: bool,
-    for_status: bool,
+    prove_blank: bool = False,
+    to_open: bool = False,
+    for_status: bool = False,
 ) -> Observation:
     device, presence, device_error = _device(spec, shared)
     read = header.read(device.node) if device else header.HeaderReading(Presence.UNKNOWN, None, device_error)
@@ -76,7 +77,7 @@ def _look(
     known_uuid = read.header.uuid if read.header else pin.luks_uuid if pin else None
     mapped = mapping.of_volume(spec, None if scratch else known_uuid, device, known=_names(shared))
     here = shared.mounts.at(spec.mount_point) if spec.mount_point else None
-    found = _content(mapped, here, for_status=for_status)
+    found = _content(mapped, here, to_open=to_open, for_status=for_status)
     return Observation(
         volume=spec.name,
         device_presence=presence,
@@ -124,14 +125,19 @@ def _names(shared: Surroundings) -> dict[str, str] | None:
         return None
 
 
-def _content(mapped: Mapping, here: Mount | None, *, for_status: bool) -> tuple[str, str]:
-    """Say what an open mapping carries. A mounted file system was recognised by the kernel itself."""
+def _content(mapped: Mapping, here: Mount | None, *, to_open: bool, for_status: bool) -> tuple[str, str]:
+    """Say what an open mapping carries. A mounted file system was recognised by the kernel itself.
+
+    What only opens makes no file system, so that a superblock is enough; what knows none is left to blkid.
+    """
     if mapped.state is not MappingState.ACTIVE or mapped.node is None:
         return "", ""
     if here is not None and here.number == mapped.number:
         return here.file_system, superblock.read(mapped.node)[1]
-    if for_status:
-        return superblock.read(mapped.node)
+    if for_status or to_open:
+        known = superblock.read(mapped.node)
+        if for_status or known[0] not in ("", "unknown"):
+            return known
     try:
         found = file_system.identify(mapped.node)
     except (ToolFailedError, DeviceUnknownError):

@@ -199,12 +199,18 @@ def _blocks(sysfs: Path) -> list[Path]:
 
 
 def _partitions(directory: Path) -> list[Path]:
-    return [one for one in _listed(directory) if one.name.startswith(directory.name) and (one / "partition").exists()]
+    # By name before anything else: a disk's directory has forty entries, and is read for each look.
+    candidates = [one for one in _names_in(directory) if one.startswith(directory.name)]
+    return [directory / one for one in candidates if (directory / one / "partition").exists()]
 
 
 def _listed(directory: Path) -> list[Path]:
+    return [directory / name for name in _names_in(directory)]
+
+
+def _names_in(directory: Path) -> list[str]:
     with contextlib.suppress(OSError):
-        return sorted(directory.iterdir())
+        return sorted(os.listdir(directory))  # noqa: PTH208 (names alone: sorting paths is slow)
     return []
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping as ReadOnlyMapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from volward.host import reencryption_lock, run
+from volward.host import identity, reencryption_lock, run
 from volward.model import Device, Mapping, MappingState, StoreKind, VolumeSpec
 
 SYSFS = Path("/sys")
@@ -49,10 +49,10 @@ class IoCounters:
 def names(*, sysfs: Path = SYSFS) -> dict[str, str]:
     """Return the kernel name ("dm-3") of every mapping by its name. Raises OSError when sysfs is unreadable."""
     found: dict[str, str] = {}
-    for directory in (sysfs / "block").iterdir():
-        if directory.name.startswith("dm-"):
+    for kernel_name in os.listdir(sysfs / "block"):  # noqa: PTH208 (names alone)
+        if kernel_name.startswith("dm-"):
             with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-                found[_attribute(directory / "dm/name")] = directory.name
+                found[_attribute(sysfs / "block" / kernel_name / "dm/name")] = kernel_name
     return found
 
 
@@ -230,7 +230,8 @@ def _alive(backing: _Backing) -> bool:
 
 
 def _attribute(path: Path) -> str:
-    return path.read_text(errors="replace").strip()
+    with open(path, "rb", buffering=0) as attribute:  # noqa: PTH123 (asked very often)
+        return attribute.read(identity.PAGE_BYTES).decode(errors="replace").strip()
 
 
 def _optional(path: Path) -> str:

@@ -1,6 +1,7 @@
 """/proc/PID/mountinfo, parsed: the one place that knows its format (proc(5)). Owns no host commands."""
 
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from volward.model import Mount
@@ -8,8 +9,12 @@ from volward.model import Mount
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
+@lru_cache(maxsize=2)
 def parse(text: str) -> tuple[Mount, ...]:
-    """Parse a whole mountinfo; the order is the kernel's. A line that is not as documented is passed over."""
+    """Parse a whole mountinfo; the order is the kernel's. A line that is not as documented is passed over.
+
+    The table is read before and after every step and seldom differs: the same text is not parsed twice.
+    """
     return tuple(mount for line in text.splitlines() if (mount := _line(line)) is not None)
 
 
