@@ -111,7 +111,7 @@ def test_the_script_is_run_as_printed_and_is_enough_and_not_too_much(host: Host,
         taker = shell(f"vault token create -policy=volward-{name}-escrow -field=token")
         enrol = 'read -r VAULT_TOKEN; export VAULT_TOKEN; volward recovery enrol --recovery-vault "$1"'
         for one in NAMES:
-            where = re.search(r"is in Vault, at kv/(\S+);", host.sh(enrol, one, input=f"{taker}\n").stdout)
+            where = re.search(r"is in Vault, at kv/(\S+);", host.sh(enrol, one, input=f"{taker}\n").stderr)
             assert where is not None
             kept = shell(f"vault kv get -mount=kv -field=recovery_key {where[1]}")
             assert KEY.fullmatch(kept)
