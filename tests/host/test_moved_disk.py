@@ -15,7 +15,7 @@ from tests.vault import auth, lab_login, mounts
 from tests.vault.certificates import Authority
 from tests.vault.server import Server
 
-pytestmark = [pytest.mark.lab, pytest.mark.vault]
+pytestmark = [pytest.mark.lab, pytest.mark.vault, pytest.mark.full]
 
 CANARY = "volward-canary-of-a-moved-disk-90c3"
 VOLUMES = """

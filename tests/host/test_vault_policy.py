@@ -18,7 +18,7 @@ from tests.vault.certificates import Authority
 from tests.vault.server import Server
 from tests.vault.shell import Shell
 
-pytestmark = [pytest.mark.lab, pytest.mark.vault]
+pytestmark = [pytest.mark.lab, pytest.mark.vault, pytest.mark.full]
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "vault.md"
 VOLUMES = """
