@@ -67,8 +67,8 @@ class Failure:
 
     @property
     def advice(self) -> str:
-        """What to do about it, with the provider that it concerns."""
-        return f"{self.provider}: {self.error.resolution}"
+        """What to do about it, with the provider that it concerns; "" where only another key helps."""
+        return "" if isinstance(self.error, KeyRejectedError) else f"{self.provider}: {self.error.resolution}"
 
     def __str__(self) -> str:
         return f"{self.provider}: {self.error.what}"
@@ -247,7 +247,7 @@ def _try_keyslots(key: SecretBytes, keyslots: tuple[int, ...], open_by_key: Open
 
 def _nobody(volume: str, header: Header, failures: list[Failure], *, on_denied_stop: bool) -> VolwardError:
     said = "; ".join(str(failure).rstrip(".") for failure in failures) or "it has no provider"
-    way_out = " ".join([*(failure.advice for failure in failures), _way_out(volume, header)])
+    way_out = " ".join([*(failure.advice for failure in failures if failure.advice), _way_out(volume, header)])
     if on_denied_stop and failures and failures[-1].denied:
         return KeyDeniedError(
             f"{volume} stays closed after a denial, as `on_denied` says: {said}.",

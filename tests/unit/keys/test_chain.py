@@ -278,6 +278,13 @@ def test_who_could_not_open_it_says_what_each_provider_needs() -> None:
     assert caught.value.resolution.startswith("credential: Wait. tpm2: Open the volume by another key and enrol")
 
 
+def test_a_key_that_does_not_fit_sends_nobody_to_a_recovery_key_that_is_not_there() -> None:
+    rejected = KeyRejectedError("It opens no keyslot.", resolution="Try the recovery key: `volward recovery test`.")
+    with pytest.raises(KeyDeniedError) as caught:
+        open_it(Volume(), Source({}, rejected), tokens=(ours(1, 0),))
+    assert caught.value.resolution.startswith("It has no recovery key.")
+
+
 def test_a_denial_is_never_repeated_and_always_alerts() -> None:
     time, alerts = Time(), list[Failure]()
     source, volume = Source({1: b"key"}, denied()), Volume(tokens={0: []})
