@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.host.vault_volumes import KEPT_AND_WRAPPED, NOTHING
 from tests.lab.host import MIB, Host
 from tests.lab.image import Image
 from tests.lab.machine import Snapshot
@@ -18,22 +19,7 @@ from tests.vault.server import Server
 pytestmark = [pytest.mark.lab, pytest.mark.vault, pytest.mark.full]
 
 CANARY = "volward-canary-of-a-moved-disk-90c3"
-VOLUMES = """
-[volumes.kept]
-device = "{kept}"
-store = "directory"
-mount_point = "/srv/volward/kept"
-keys = ["vault"]
-[volumes.wrapped]
-device = "{wrapped}"
-store = "directory"
-mount_point = "/srv/volward/wrapped"
-keys = ["vault"]
-[volumes.wrapped.vault]
-keep = "transit"
-"""
 NAMES = ("kept", "wrapped")
-NOTHING = 'path "nothing/*" { capabilities = ["read"] }'
 READ = """
 mkdir -p /run/moved
 mount -o ro,noload "/dev/mapper/$1" /run/moved
@@ -55,7 +41,7 @@ def test_it_opens_by_what_its_header_says(host: Host, lab_snapshot: tuple[Image,
             here = {name: host.disk(f"HERE-{name}", 96 * MIB) for name in NAMES}
             vault = lab_login.deliver(host, server, lab_login.allow(server, "first"))
             links = {name: disk.link for name, disk in here.items()}
-            host.put("/etc/volward/volward.toml", vault + VOLUMES.format(**links))
+            host.put("/etc/volward/volward.toml", vault + KEPT_AND_WRAPPED.format(**links))
             host.volward("apply", "--yes", "--no-recovery", *NAMES)
             for name in NAMES:
                 host.sh('printf "%s" "$1" >"/srv/volward/$2/canary"; sync', CANARY, name)

@@ -17,6 +17,7 @@ from typing import Any
 
 import hvac
 import pytest
+from tests.host.vault_volumes import DATA, NOTHING
 from tests.lab.disk import Disk
 from tests.lab.host import MIB, Host
 from tests.vault import auth, lab_login, mounts
@@ -29,15 +30,7 @@ from tests.vault.server import Server
 pytestmark = [pytest.mark.lab, pytest.mark.vault, pytest.mark.full]
 
 LATER, NO = 69, 77  # try again, and do not (sysexits(3): EX_UNAVAILABLE, EX_NOPERM)
-VOLUME = """
-[volumes.data]
-device = "{device}"
-store = "directory"
-mount_point = "/srv/volward/data"
-keys = ["vault"]
-"""
 PATH = "volward/{host}/data"
-NOTHING = 'path "nothing/*" { capabilities = ["read"] }'
 
 
 @dataclass
@@ -184,7 +177,7 @@ def test_each_fault_has_its_status_and_changes_nothing(host: Host, tmp_path: Pat
         path = PATH.format(host=host.run("hostname").stdout.strip())
         scene = Scene(host, server, proxy, disk, role, path)
         vault = lab_login.deliver(host, server, role, address=proxy.address, timeout_seconds=5)
-        host.put("/etc/volward/volward.toml", vault + VOLUME.format(device=disk.link))
+        host.put("/etc/volward/volward.toml", vault + DATA.format(device=disk.link))
         host.volward("apply", "--yes", "--no-recovery", "data")
         found = scene.kv.read_secret_version(path=path, mount_point="kv", raise_on_deleted_version=True)
         scene.secret = found["data"]["data"]

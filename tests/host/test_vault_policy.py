@@ -12,6 +12,7 @@ import hvac
 import pytest
 from tests.faults.volume import opens
 from tests.host.terminal import KEY
+from tests.host.vault_volumes import KEPT_AND_WRAPPED
 from tests.lab.host import MIB, Host
 from tests.vault import lab_login
 from tests.vault.certificates import Authority
@@ -21,22 +22,7 @@ from tests.vault.shell import Shell
 pytestmark = [pytest.mark.lab, pytest.mark.vault, pytest.mark.full]
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "vault.md"
-VOLUMES = """
-[defaults.recovery]
-memory = "64 MiB"
-[volumes.kept]
-device = "{kept}"
-store = "directory"
-mount_point = "/srv/volward/kept"
-keys = ["vault"]
-[volumes.wrapped]
-device = "{wrapped}"
-store = "directory"
-mount_point = "/srv/volward/wrapped"
-keys = ["vault"]
-[volumes.wrapped.vault]
-keep = "transit"
-"""
+VOLUMES = '[defaults.recovery]\nmemory = "64 MiB"\n' + KEPT_AND_WRAPPED
 THEIRS = """
 [volumes.kept.vault]
 path = "volward/db2/kept"

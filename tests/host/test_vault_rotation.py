@@ -13,6 +13,7 @@ import pytest
 from tests.faults.volume import opens
 from tests.host.test_header_backup import backups, wreck
 from tests.host.test_rotation import age
+from tests.host.vault_volumes import DATA
 from tests.lab.disk import Disk
 from tests.lab.host import MIB, Host
 from tests.vault import lab_login
@@ -22,13 +23,6 @@ from tests.vault.server import Server
 
 pytestmark = [pytest.mark.lab, pytest.mark.vault]
 
-VOLUME = """
-[volumes.data]
-device = "{device}"
-store = "directory"
-mount_point = "/srv/volward/data"
-keys = ["vault"]
-"""
 LOOK_UP = 'path "auth/approle/role/lab/secret-id/lookup" { capabilities = ["update"] }'
 
 
@@ -56,7 +50,7 @@ def provisioned(host: Host, directory: Path) -> Iterator[Scene]:
         disk = host.disk("VAULT-ROTATE", 96 * MIB)
         role = lab_login.allow(server, "lab", policy=lab_login.POLICY + LOOK_UP)
         vault = lab_login.deliver(host, server, role)
-        host.put("/etc/volward/volward.toml", vault + VOLUME.format(device=disk.link))
+        host.put("/etc/volward/volward.toml", vault + DATA.format(device=disk.link))
         host.volward("apply", "--yes", "--no-recovery", "data")
         yield Scene(host, server, role, disk)
 

@@ -36,7 +36,7 @@ def keyslot_of(node: Path, present: Header, key: SecretBytes, *, ref: KeyRef | N
 
 
 def free_keyslot(present: Header, work: Work) -> int:
-    used = {keyslot.number for keyslot in present.keyslots}
+    used = numbers(present)
     free = next((number for number in range(KEYSLOTS) if number not in used), None)
     if free is None:
         raise KeyRejectedError(

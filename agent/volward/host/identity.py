@@ -12,13 +12,19 @@ from volward.model import DeviceClass, Identity
 
 SECTOR_BYTES = 512  # sysfs counts in these, whatever the device's own sector is
 _VPD_HEADER_BYTES = 4
-PAGE_BYTES = 4096  # an attribute is no longer than a page (Documentation/filesystems/sysfs.rst)
+_PAGE_BYTES = 4096  # an attribute is no longer than a page (Documentation/filesystems/sysfs.rst)
+
+
+def attribute(path: Path) -> str:
+    """Return an attribute without surrounding blanks and NULs. Raises OSError."""
+    with open(path, "rb", buffering=0) as opened:  # noqa: PTH123 (asked very often)
+        return opened.read(_PAGE_BYTES).decode(errors="replace").strip(" \t\r\n\0")
 
 
 def text(path: Path) -> str:
-    """Return an attribute without surrounding blanks and NULs; "" when there is none or it cannot be read."""
-    with contextlib.suppress(OSError), open(path, "rb", buffering=0) as attribute:  # noqa: PTH123 (asked very often)
-        return attribute.read(PAGE_BYTES).decode(errors="replace").strip(" \t\r\n\0")
+    """Return an attribute; "" when there is none or it cannot be read."""
+    with contextlib.suppress(OSError):
+        return attribute(path)
     return ""
 
 

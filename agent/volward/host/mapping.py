@@ -12,7 +12,8 @@ from collections.abc import Mapping as ReadOnlyMapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from volward.host import identity, reencryption_lock, run
+from volward.host import reencryption_lock, run
+from volward.host.identity import attribute, text
 from volward.model import Device, Mapping, MappingState, StoreKind, VolumeSpec
 
 SYSFS = Path("/sys")
@@ -52,7 +53,7 @@ def names(*, sysfs: Path = SYSFS) -> dict[str, str]:
     for kernel_name in os.listdir(sysfs / "block"):  # noqa: PTH208 (names alone)
         if kernel_name.startswith("dm-"):
             with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-                found[_attribute(sysfs / "block" / kernel_name / "dm/name")] = kernel_name
+                found[attribute(sysfs / "block" / kernel_name / "dm/name")] = kernel_name
     return found
 
 
@@ -109,7 +110,7 @@ def disk_sequence(number: str, *, sysfs: Path = SYSFS) -> str:
 
     sysfs diskseq, Linux 5.15 or newer; "" without.
     """
-    return _optional(sysfs / "dev/block" / number / "diskseq") if number else ""
+    return text(sysfs / "dev/block" / number / "diskseq") if number else ""
 
 
 @dataclass(frozen=True)
@@ -127,10 +128,10 @@ class _Found:
         self.name = name
         self.directory = directory
         self.sysfs = sysfs
-        self.dm_uuid = _attribute(directory / "dm/uuid")
-        self.suspended = [name] if _attribute(directory / "dm/suspended") == "1" else []  # and cryptsetup's own layers
-        self.size_bytes = int(_attribute(directory / "size")) * _SECTOR_BYTES
-        self.number = _attribute(directory / "dev")
+        self.dm_uuid = attribute(directory / "dm/uuid")
+        self.suspended = [name] if attribute(directory / "dm/suspended") == "1" else []  # and cryptsetup's own layers
+        self.size_bytes = int(attribute(directory / "size")) * _SECTOR_BYTES
+        self.number = attribute(directory / "dev")
         self.backing = self._leaves(directory)
 
     def judge(
@@ -176,10 +177,10 @@ class _Found:
         return self._compare(backing_number, backing_file)
 
     def _compare(self, backing_number: str | None, backing_file: Path | None) -> Mapping:
-        files = [_optional(one.directory / "loop/backing_file") for one in self.backing]
+        files = [text(one.directory / "loop/backing_file") for one in self.backing]
         for one, file in zip(self.backing, files, strict=True):
             on_file = backing_file is not None and file == str(backing_file)
-            if on_file or (backing_number and _optional(one.directory / "dev") == backing_number):
+            if on_file or (backing_number and text(one.directory / "dev") == backing_number):
                 return self._is(MappingState.ACTIVE, "", one)
         there = ", ".join(file or one.directory.name for one, file in zip(self.backing, files, strict=True))
         return self._is(
@@ -196,7 +197,7 @@ class _Found:
             node=Path("/dev") / self.directory.name,
             number=self.number,
             dm_uuid=self.dm_uuid,
-            backing_number=_optional(first.directory / "dev") if first else "",
+            backing_number=text(first.directory / "dev") if first else "",
             size_bytes=self.size_bytes,
             detail=detail,
         )
@@ -207,9 +208,9 @@ class _Found:
         slaves = directory / "slaves"
         for link in sorted(slaves.iterdir()) if slaves.is_dir() else []:
             below = Path(os.path.realpath(link))
-            name = _optional(below / "dm/name")
+            name = text(below / "dm/name")
             if name.startswith(tuple(self.name + layer for layer in _OWN_LAYERS)):
-                self.suspended += [name] if _optional(below / "dm/suspended") == "1" else []
+                self.suspended += [name] if text(below / "dm/suspended") == "1" else []
                 leaves += self._leaves(below)
             else:
                 leaves.append(_Backing(below, directory.name))
@@ -223,21 +224,10 @@ def _alive(backing: _Backing) -> bool:
     empty holders/ shows that the mapping is not on it.
     """
     try:
-        size = int(_attribute(backing.directory / "size"))
+        size = int(attribute(backing.directory / "size"))
         return size > 0 and (backing.directory / "holders" / backing.held_by).is_symlink()
     except (OSError, ValueError):
         return False
-
-
-def _attribute(path: Path) -> str:
-    with open(path, "rb", buffering=0) as attribute:  # noqa: PTH123 (asked very often)
-        return attribute.read(identity.PAGE_BYTES).decode(errors="replace").strip()
-
-
-def _optional(path: Path) -> str:
-    with contextlib.suppress(OSError):
-        return _attribute(path)
-    return ""
 
 
 def tables(*, sysfs: Path = SYSFS) -> dict[str, CryptTable]:
@@ -282,7 +272,7 @@ def _table(line: str) -> CryptTable | None:
 def io_counters(number: str, *, sysfs: Path = SYSFS) -> IoCounters | None:
     """Return the counters of a device ("252:0"); None when they cannot be read."""
     try:
-        words = [int(word) for word in _attribute(sysfs / "dev/block" / number / "stat").split()]
+        words = [int(word) for word in attribute(sysfs / "dev/block" / number / "stat").split()]
         return IoCounters(
             reads=words[0],
             read_bytes=words[2] * _SECTOR_BYTES,
