@@ -9,8 +9,9 @@ BIN := $(VENV)/bin
 COVERAGE := $(BIN)/coverage
 # A file's tests stay on one worker, and the longest file is not the last one.
 SHARED_OUT := --dist loadfile --no-loadscope-reorder
-# To build systemd-python, and the tools whose work the unit tests look at.
-PACKAGES := python3-dev python3-venv gcc libc6-dev pkg-config libsystemd-dev cryptsetup-bin util-linux xfsprogs btrfs-progs
+# To build systemd-python, the tools whose work the unit tests look at, and what writes a journal for them to read.
+PACKAGES := python3-dev python3-venv gcc libc6-dev pkg-config libsystemd-dev cryptsetup-bin util-linux xfsprogs btrfs-progs \
+	systemd systemd-journal-remote
 
 .PHONY: help
 help: ## List everything that make can do here
@@ -30,7 +31,7 @@ test-cuts: tools $(VENV)/installed lab vault ## A power cut and a SIGKILL at eve
 		tests/faults/test_rotation_sigkill.py tests/faults/test_rotation_power_cut.py tests/faults/test_header_restore.py
 
 .PHONY: test-full
-test-full: tools $(VENV)/installed unit lab vault ## The long matrices too (hours); writes their counts to docs/reference/matrix.md
+test-full: tools $(VENV)/installed unit lab vault deb ## The long matrices too (hours); writes their counts to docs/reference/matrix.md
 	$(BIN)/pytest --full --numprocesses 2 $(SHARED_OUT) tests/host tests/faults
 
 .PHONY: lint
@@ -47,7 +48,7 @@ unit: $(VENV)/installed ## The fast, pure tests
 
 .PHONY: host-tests
 host-tests: $(VENV)/installed tools ## The tests on a real kernel, in the virtual host, and before a real Vault server
-	@$(MAKE) --no-print-directory --jobs 2 lab vault
+	@$(MAKE) --no-print-directory --jobs 2 lab vault deb
 	VOLWARD_COVERAGE=1 $(BIN)/pytest --numprocesses 2 $(SHARED_OUT) --durations 15 tests/host tests/faults tests/vault
 
 .PHONY: coverage
@@ -58,10 +59,14 @@ coverage: ## Coverage of agent/ by unit tests and virtual host together, with it
 
 .PHONY: bench
 bench: $(VENV)/installed lab vault ## The speeds that volward claims, each a comparison inside one run
-	@status=0; for each in help status open "open --keys vault" rotate "rotate --keys vault"; do \
+	@status=0; for each in help status control open "open --keys vault" rotate "rotate --keys vault" boot daemon; do \
 		set -- $$each; name=$$1; shift; echo "tests/bench/$$name.py $$*"; \
 		$(BIN)/python tests/bench/$$name.py "$$@" || status=1; \
 	done; exit $$status
+
+.PHONY: soak
+soak: tools $(VENV)/installed lab ## Fifty boots in a row
+	VOLWARD_BOOTS=50 $(BIN)/pytest tests/host/test_boot.py -k boot_after_boot
 
 .PHONY: tools
 tools: ## Install what the tests and the virtual host need from Debian (apt; root)
@@ -81,6 +86,10 @@ lab: tools ## Build the virtual host, if it is not cached
 .PHONY: vault
 vault: tools ## Build the Vault server that tests talk to, if it is not cached (minutes; fetches Go modules)
 	@$(PYTHON) -m tests.lab vault
+
+.PHONY: deb
+deb: ## Build the Debian package (for Debian 13, in a chroot; root) into dist/, and check it with lintian
+	@$(PYTHON) -m tests.lab deb
 
 .PHONY: lab-shell
 lab-shell: lab ## A shell in a fresh virtual host with spare disks, to look around by oneself

@@ -442,6 +442,17 @@ class NotEnrolledError(VolwardError):
     exit_status = ExitStatus.CONFIGURATION
 
 
+class KeyRequestError(VolwardError):
+    """Something asked for a key where only systemd-cryptsetup asks, or did not take it.
+
+    /run/volward/key.sock answers root's systemd-cryptsetup alone, which says by the name of its own end for which
+    mapping it asks (crypttab(5)). Nobody got a key. `volward export crypttab` prints the lines that use it.
+    """
+
+    code = "VW0413"
+    exit_status = ExitStatus.DENIED
+
+
 # --- operations -----------------------------------------------------------------------------------------
 
 
@@ -531,6 +542,31 @@ class NoHeaderBackupError(VolwardError):
 
     code = "VW0508"
     exit_status = ExitStatus.NOT_FOUND
+
+
+# --- the daemon -----------------------------------------------------------------------------------------
+
+
+class DaemonAwayError(VolwardError):
+    """The daemon does not run, so nothing can be asked of it.
+
+    `volward status --live` and `volward reload` talk to volward.service at /run/volward/control.sock. Volumes that are
+    open stay so without it, and `volward status` and `volward open` do without it as well.
+    """
+
+    code = "VW0601"
+    exit_status = ExitStatus.PROVIDER_UNAVAILABLE
+
+
+class DaemonAnswerError(VolwardError):
+    """The daemon did not answer, or not in a way that this volward understands.
+
+    It ended meanwhile, is of another version, is busy for too long, answers too many already, or is not for this user.
+    Volumes are not touched by any of it. `systemctl status volward.service` shows the daemon.
+    """
+
+    code = "VW0602"
+    exit_status = ExitStatus.BUSY
 
 
 class BugError(VolwardError):

@@ -7,6 +7,7 @@ started to change the host (host.run lets them inherit the lock). Calls no host 
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,18 +15,30 @@ from volward.errors import BusyError
 from volward.host import run
 
 DIRECTORY = Path("/run/volward/lock")
+_PAUSE_SECONDS = 0.1
+_DAEMON_SECONDS = 60.0  # longer than it waits for a provider that is away
+_DAEMON = "daemon"
+_OWNER: list[str] = []  # what is written beside our process ID
+
+
+def of_daemon() -> None:
+    """Note that what this process locks, the daemon does: it goes on by itself, and a person's command waits for it."""
+    _OWNER[:] = [_DAEMON]
 
 
 @contextlib.contextmanager
-def held(volume: str, *, directory: Path = DIRECTORY) -> Iterator[None]:
-    """Hold the volume's lock. Raises BusyError at once when another process holds it, OSError."""
+def held(volume: str, *, directory: Path = DIRECTORY, wait_seconds: float = 0) -> Iterator[None]:
+    """Hold the volume's lock. Raises BusyError when another process holds it still after ``wait_seconds``, OSError.
+
+    The daemon is waited for longer, up to a minute: nobody could tell when it is at work.
+    """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(directory / volume, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor, wait_seconds)
         except BlockingIOError as error:
-            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            holder = _holder(descriptor)[0]
             raise BusyError(
                 f"Another volward (process {holder}) works on {volume}."
                 if not holder.isdecimal() or Path("/proc", holder).exists()
@@ -33,8 +46,27 @@ def held(volume: str, *, directory: Path = DIRECTORY) -> Iterator[None]:
                 resolution="Wait until it has ended, then run the same command again.",
             ) from error
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(descriptor, " ".join([str(os.getpid()), *_OWNER, ""]).encode(), 0)
         with run.inherited(descriptor):
             yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, wait_seconds: float) -> None:
+    start = time.monotonic()
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            patience = max(wait_seconds, _DAEMON_SECONDS if _DAEMON in _holder(descriptor) and not _OWNER else 0)
+            if time.monotonic() - start >= patience:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
+
+
+def _holder(descriptor: int) -> list[str]:
+    """Return the process ID of who holds it, and what it is."""
+    return os.pread(descriptor, 32, 0).decode(errors="replace").split() or ["unknown"]

@@ -1,8 +1,8 @@
-"""How each volume was opened the last time: by which provider, after which failures; or why it was not.
+"""How each volume was opened the last time: by which provider, after which failures; or why not.
 
-One JSON file a volume in /run/volward/opened (0600, gone with the boot, no secret), written by whoever opens and
-read by status. It is a remark and not a truth: it names the very mapping that it is about, so that nothing is said
-of one that somebody else opened later. Calls no host commands.
+One JSON file a volume in /run/volward/opened (0600, gone with the boot, no secret), written by whoever opens or closes,
+and read by status and the daemon. It is a remark and not a truth: it names the very mapping that it is about, so that
+nothing is said of one that somebody else opened later. Calls no host commands.
 """
 
 import dataclasses
@@ -28,6 +28,7 @@ class Opening:
     code: str = ""
     error: str = ""
     resolution: str = ""
+    closed_by_hand: bool = False  # somebody closed it since, and wants it to stay so
 
 
 def opened(by: str, degraded: tuple[str, ...], disk_sequence: str) -> Opening:
@@ -38,6 +39,11 @@ def opened(by: str, degraded: tuple[str, ...], disk_sequence: str) -> Opening:
 def failed(error: VolwardError) -> Opening:
     """Return the record of an opening that failed, now."""
     return Opening(at=time.time(), code=error.code, error=error.what, resolution=error.resolution)
+
+
+def closed() -> Opening:
+    """Return the record of a volume that somebody closes, now."""
+    return Opening(at=time.time(), closed_by_hand=True)
 
 
 def write(volume: str, opening: Opening, *, directory: Path = DIRECTORY) -> None:
@@ -61,6 +67,7 @@ def read(volume: str, *, directory: Path = DIRECTORY) -> Opening | None:
             code=str(fields["code"]),
             error=str(fields["error"]),
             resolution=str(fields["resolution"]),
+            closed_by_hand=fields.get("closed_by_hand") is True,
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

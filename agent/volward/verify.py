@@ -126,8 +126,8 @@ def _header(spec: VolumeSpec, seen: Observation) -> list[Discrepancy]:
 
 def _store(spec: VolumeSpec, seen: Observation) -> list[Discrepancy]:
     found = [Discrepancy(spec.name, "directory", "as the store wants it", text) for text in seen.directories_differ]
-    if spec.mount_point is not None and seen.mount_unit is not MountUnitState.CURRENT:
-        found.append(Discrepancy(spec.name, "mount unit", "current", str(seen.mount_unit)))
+    if seen.mount_unit is not MountUnitState.CURRENT:
+        found.append(Discrepancy(spec.name, "units", "current", str(seen.mount_unit)))
     if not seen.opens_at_boot:
         found.append(Discrepancy(spec.name, "boot unit", "enabled", "missing or disabled"))
     return found

@@ -1,30 +1,29 @@
 """Writes commands.md, errors.md and configuration.md from the code itself; `--check` only compares (a unit test does).
 
-python docs/reference/generate.py
+python -m docs.reference.generate
 """
 
 import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
+from docs.reference import settings
 
-from volward import config
 from volward.cli import main as cli
 from volward.errors import every_error
 from volward.exit_status import ExitStatus
 
 HERE = Path(__file__).parent
 
-_STATUS_MEANINGS = {
+STATUS_MEANINGS = {
     ExitStatus.DONE: "done, or nothing to do",
     ExitStatus.COMMAND_LINE: "the command line is wrong",
     ExitStatus.CHANGES_PENDING: "`volward plan --detailed-exitcode`: there is something to do",
     ExitStatus.DAMAGED_HEADER: "a LUKS2 header is damaged or wrong",
     ExitStatus.NOT_FOUND: "a device or key was not found",
-    ExitStatus.PROVIDER_UNAVAILABLE: "no key provider could be reached; may pass",
+    ExitStatus.PROVIDER_UNAVAILABLE: "no key provider could be reached, or not the daemon; may pass",
     ExitStatus.BUG: "a bug in volward",
     ExitStatus.TOOL_FAILED: "a host tool failed, or a file system is full",
     ExitStatus.TOOL_MISSING: "a host tool is missing or too old, or the kernel has no device mapper",
@@ -83,7 +82,7 @@ def errors() -> str:
         "",
     ]
     lines += ["| Status | Meaning |", "|---|---|"]
-    lines += [f"| {int(status)} | {_STATUS_MEANINGS[status]} |" for status in sorted(ExitStatus)]
+    lines += [f"| {int(status)} | {STATUS_MEANINGS[status]} |" for status in sorted(ExitStatus)]
     lines += ["", "`volward explain CODE` prints these texts.", ""]
     for code, kind in every_error().items():
         lines += [f"## {code} (status {int(kind.exit_status)})", "", inspect.cleandoc(kind.__doc__ or ""), ""]
@@ -92,8 +91,6 @@ def errors() -> str:
 
 def configuration() -> str:
     """Return the reference of the configuration's keys."""
-    schema = config.json_schema()
-    definitions: Mapping[str, Any] = schema["$defs"]
     lines = [
         "# Configuration",
         "",
@@ -101,51 +98,15 @@ def configuration() -> str:
         "are errors. `volward check` lists every problem at once; `volward config schema` prints its JSON Schema.",
         "",
         "`[defaults]` takes every key of a volume that is marked with *; a volume's own value wins.",
-        "",
-        "## `[volumes.NAME]`",
-        "",
-        "| Key | Default | What it is |",
-        "|---|---|---|",
     ]
-    common = set(definitions["Common"]["properties"])
-    lines += list(_rows(definitions["VolumeConfig"], common))
-    for title, name in (
-        ("cipher", "CipherConfig"),
-        ("credential", "CredentialConfig"),
-        ("tpm2", "Tpm2Config"),
-        ("recovery", "RecoveryConfig"),
-        ("vault", "VaultKeyConfig"),
-        ("rotation", "RotationConfig"),
-    ):
-        lines += ["", f"## `[volumes.NAME.{title}]` *", "", definitions[name].get("description", ""), ""]
-        lines += ["| Key | Default | What it is |", "|---|---|---|", *_rows(definitions[name], set())]
-    for title, name in (("vault", "VaultConfig"), ("vault.login", "VaultLoginConfig")):
-        lines += ["", f"## `[{title}]`", "", definitions[name].get("description", ""), ""]
-        lines += ["| Key | Default | What it is |", "|---|---|---|", *_rows(definitions[name], set())]
-    lines += ["", "## `[header_backup]`", "", definitions["HeaderBackupConfig"].get("description", ""), ""]
-    lines += ["| Key | Default | What it is |", "|---|---|---|", *_rows(definitions["HeaderBackupConfig"], set())]
-    for name in sorted(definition for definition in definitions if definition.endswith("Store")):
-        kind = definitions[name]["properties"]["kind"].get("const", name)
-        lines += ["", f'## `store = {{ kind = "{kind}", … }}`', "", definitions[name].get("description", ""), ""]
-        lines += ["| Key | Default | What it is |", "|---|---|---|", *_rows(definitions[name], set())]
+    for section in settings.sections():
+        lines += ["", f"## `{section.title}`{' *' if section.common else ''}", ""]
+        lines += [section.description, ""] if section.description else []
+        lines += ["| Key | Default | What it is |", "|---|---|---|"]
+        for one in section.settings:
+            default = "required" if one.required else f"`{one.default}`" if one.default else ""
+            lines.append(f"| `{one.key}`{' *' if one.common else ''} | {default} | {one.text} |")
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _rows(definition: Mapping[str, Any], marked: set[str]) -> Iterator[str]:
-    for key, entry in definition["properties"].items():
-        if key == "kind" or isinstance(entry.get("default"), dict) or (set(entry) <= {"$ref", "examples"}):
-            continue  # the tables have sections of their own
-        default = entry.get("default")
-        default = f'"{default:04o}"' if key == "mode" and isinstance(default, int) else default
-        shown = "required" if key in definition.get("required", ()) else _shown(default)
-        text = " ".join(str(entry.get("description", "")).split())
-        yield f"| `{key}`{' *' if key in marked else ''} | {shown} | {text} |"
-
-
-def _shown(default: object) -> str:
-    if default in (None, "") or isinstance(default, dict):
-        return ""
-    return f"`{str(default).lower()}`" if isinstance(default, bool) else f"`{default}`"
 
 
 def main() -> int:

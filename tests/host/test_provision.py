@@ -34,7 +34,7 @@ keys = ["credential"]
     assert host.volward("plan", "--detailed-exitcode").status == 0
 
     host.reboot()
-    host.run("systemctl", "start", "volward-open.service")
+    host.run("systemctl", "start", "volward.service")
 
     assert host.get("/srv/volward/data/canary") == CANARY
     assert not disk.contains(CANARY)

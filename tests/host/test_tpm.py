@@ -84,5 +84,5 @@ def test_a_credential_sealed_with_the_tpm_opens_after_a_reboot(host: Host) -> No
     tokens = json.loads(host.run("cryptsetup", "luksDump", "--dump-json-metadata", disk.link).stdout)["tokens"]
     assert [token["volward"]["provider"] for token in tokens.values()] == ["credential"]
     host.reboot()
-    host.run("systemctl", "start", "volward-open.service")
+    host.run("systemctl", "start", "volward.service")
     assert host.get("/srv/volward/data/file") == b"kept"

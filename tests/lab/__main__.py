@@ -1,4 +1,4 @@
-"""The lab by hand: python3 -m tests.lab tools | build | vault | shell | run | status | figures | clean."""
+"""The lab by hand: python3 -m tests.lab tools | build | vault | deb | shell | run | status | figures | clean."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.lab import availability, cache, figures, image, install_tools, layer, machine
+from tests.lab import availability, cache, deb, figures, image, install_tools, layer, machine, recipe
 from tests.lab.errors import LabError, LabUnavailableError
 from tests.lab.host import MIB, Host
 from tests.lab.progress import say
@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("vault", help="build the Vault server of the tests, if it is missing").set_defaults(
         action=_vault
     )
+    commands.add_parser("deb", help="build the Debian package into dist/").set_defaults(action=_deb)
     commands.add_parser("shell", help="a shell in a fresh host with two blank disks").set_defaults(action=_shell)
     run = commands.add_parser("run", help="run one command in a fresh host with two blank disks")
     run.add_argument("command", nargs="+", metavar="-- COMMAND")
@@ -74,6 +75,17 @@ def _build(_: argparse.Namespace) -> int:
 def _vault(_: argparse.Namespace) -> int:
     install_tools.install(install_tools.missing_for_vault())
     say(f"Vault server: {binary.ensure()}.")
+    return 0
+
+
+def _deb(_: argparse.Namespace) -> int:
+    install_tools.install(install_tools.missing_for_deb())
+    package = deb.ensure()
+    say(f"{package.lintian}")
+    target = recipe.CHECKOUT / "dist" / package.path.name
+    target.parent.mkdir(exist_ok=True)
+    shutil.copyfile(package.path, target)
+    print(target)
     return 0
 
 
@@ -143,7 +155,7 @@ def _clean(arguments: argparse.Namespace) -> int:
         shutil.rmtree(cache.root(), ignore_errors=True)
         say(f"Removed {cache.root()}")
         return 0
-    for kind in ("agent", "booted", "image", "wheels", "debian", binary.KIND):
+    for kind in ("agent", "booted", "image", "wheels", "debian", "deb", "deb-root", binary.KIND):
         gone += cache.prune(kind, keep=1)
     say(f"Removed {len(gone)} directories.")
     return 0

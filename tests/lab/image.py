@@ -154,7 +154,7 @@ def _customise(tree: Path, wheels: Path, directory: Path) -> None:
     _make_keys(tree, directory)
     script = lab / "customise.sh"
     shutil.copyfile(recipe.LAB / "guest" / "customise.sh", script)
-    _in_chroot(tree, "sh", "/opt/lab/customise.sh")
+    in_chroot(tree, "sh", "/opt/lab/customise.sh")
     script.unlink()
 
 
@@ -172,10 +172,11 @@ def _make_keys(tree: Path, directory: Path) -> None:
     shutil.copyfile(directory / "ssh_key.pub", ssh_directory / "authorized_keys")
 
 
-def _in_chroot(tree: Path, *argv: str) -> None:
-    """Run a command in the tree, with /proc and /dev of a mount namespace that ends with it."""
+def in_chroot(tree: Path, *argv: str, network: bool = True, **environment: str) -> str:
+    """Run a command in the tree, with /proc and /dev of a mount namespace that ends with it; return what it printed."""
     enter = 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && exec chroot "$0" "$@"'
     # The builder's own variables (proxies, certificates, pip's settings) mean nothing in there.
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"}
-    unshare = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", enter]
-    run([*unshare, str(tree), *argv], env=environment)
+    built = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root", **environment}
+    apart = [] if network else ["--net"]
+    unshare = ["unshare", "--mount", "--pid", *apart, "--fork", "--kill-child", "sh", "-c", enter]
+    return run([*unshare, str(tree), *argv], env=built).decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Install what the lab needs on this machine: `python3 -m tests.lab tools`, as root; and `vault`: Go for its server.
+"""Install what the lab needs on this machine: `python3 -m tests.lab tools`, as root; `vault`: Go for its server; `deb`.
 
 Debian 12 and 13. Says what it installs, and does nothing when all is there. On Debian 12 QEMU and Go come from
 bookworm-backports (older emulators are several times slower at AES, an older Go cannot fetch a newer one); if apt
@@ -40,6 +40,7 @@ QEMU = ("qemu-system-x86", "qemu-utils")
 # Too old for the Vault server in either release, but recent enough to fetch the Go that it wants.
 GO = "golang-go"
 FROM_BACKPORTS = (*QEMU, GO)
+FOR_DEB = ("mmdebstrap", "gpg", "tar", "xz-utils", "debian-archive-keyring")
 # Modules of Debian's own Python that are packages of their own.
 PYTHON_MODULES = {"pip": "python3-pip", "ensurepip": "python3-venv"}
 BACKPORTS_LIST = Path("/etc/apt/sources.list.d/volward-lab-backports.sources")
@@ -70,6 +71,11 @@ def missing_packages() -> list[str]:
 def missing_for_vault() -> list[str]:
     """The packages to install for building the Vault server of the tests."""
     return [] if binary.installed() is not None or go.is_usable() else [GO]
+
+
+def missing_for_deb() -> list[str]:
+    """The packages to install for building the Debian package: a part of what the lab needs."""
+    return [package for package in missing_packages() if package in FOR_DEB]
 
 
 def codename() -> str:

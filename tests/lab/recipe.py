@@ -55,15 +55,19 @@ def guest() -> Guest:
     return GUESTS[os.environ.get("VOLWARD_LAB_SUITE", "trixie")]
 
 
-def agent_requirements() -> tuple[str, ...]:
-    """What pyproject.toml declares for running, extras included (none while there is no such file), and ours."""
+def declared() -> tuple[str, ...]:
+    """What pyproject.toml declares for running, extras included (none while there is no such file)."""
     project = CHECKOUT / "pyproject.toml"
-    declared: list[str] = []
-    if project.exists():
-        table = tomllib.loads(project.read_text()).get("project", {})
-        extras = table.get("optional-dependencies", {})
-        declared = [*table.get("dependencies", ()), *(line for name in AGENT_EXTRAS for line in extras.get(name, ()))]
-    wanted = [line for line in declared if _name(line) not in FROM_DEBIAN]
+    if not project.exists():
+        return ()
+    table = tomllib.loads(project.read_text()).get("project", {})
+    extras = table.get("optional-dependencies", {})
+    return (*table.get("dependencies", ()), *(line for name in AGENT_EXTRAS for line in extras.get(name, ())))
+
+
+def agent_requirements() -> tuple[str, ...]:
+    """What the agent needs for running, as far as it does not come from Debian, and ours."""
+    wanted = [line for line in declared() if _name(line) not in FROM_DEBIAN]
     return tuple(sorted({*wanted, *AGENT_TOOLS}))
 
 

@@ -1,5 +1,6 @@
 """What volward did, as the systemd journal and, without one, syslog get it."""
 
+import sys
 import syslog
 import types
 from collections.abc import Callable
@@ -14,7 +15,9 @@ def _journal(monkeypatch: pytest.MonkeyPatch, send: Callable[..., None] | None) 
     module = types.ModuleType("systemd")
     if send is not None:
         module.journal = types.SimpleNamespace(send=send)  # type: ignore[attr-defined]
-    monkeypatch.setitem(__import__("sys").modules, "systemd", module)
+    monkeypatch.setitem(sys.modules, "systemd", module)
+    # Another test may have imported the real one, and `from systemd import journal` would find it there.
+    monkeypatch.delitem(sys.modules, "systemd.journal", raising=False)
 
 
 @pytest.mark.parametrize(

@@ -43,10 +43,10 @@ def test_a_volume_that_waits_decides_the_status_of_a_pass(
     assert ExitStatus.of_pass(statuses) is of_pass
 
 
-def test_the_boot_tries_nothing_again_that_needs_a_person() -> None:
+def test_a_unit_tries_nothing_again_that_needs_a_person() -> None:
     """systemd.exec(5) has the names of the statuses."""
     names = {"DATAERR": 65, "CANTCREAT": 73, "PROTOCOL": 76, "NOPERM": 77, "CONFIG": 78}
-    unit = (Path(__file__).parents[2] / "units/volward-open.service").read_text()
+    unit = (Path(__file__).parents[2] / "units/volward-rotate.service").read_text()
     (line,) = (line for line in unit.splitlines() if line.startswith("RestartPreventExitStatus="))
     assert {names[name] for name in line.partition("=")[2].split()} == {s for s in ExitStatus if s.needs_a_person}
 

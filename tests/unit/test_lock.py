@@ -1,10 +1,13 @@
 """One lock a volume."""
 
 import contextlib
+import fcntl
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -80,3 +83,67 @@ def test_what_was_left_running_keeps_the_lock(tmp_path: Path, how: str) -> None:
             return
         time.sleep(0.02)
     pytest.fail("the lock outlived the tool")
+
+
+def test_a_second_that_can_wait_gets_it_when_the_first_lets_go(tmp_path: Path) -> None:
+    first = os.open(tmp_path / "units", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(first, fcntl.LOCK_EX)
+    timer = threading.Timer(0.2, os.close, [first])
+    timer.start()
+    with lock.held("units", directory=tmp_path, wait_seconds=60):
+        pass
+    timer.join()
+
+
+def test_a_second_does_not_wait_for_ever(tmp_path: Path) -> None:
+    with (
+        lock.held("units", directory=tmp_path),
+        pytest.raises(BusyError, match="works on units"),
+        lock.held("units", directory=tmp_path, wait_seconds=0.2),
+    ):
+        pass
+
+
+DAEMON = """
+import pathlib, sys, time
+from volward import lock
+lock.of_daemon()
+with lock.held('pgdata', directory=pathlib.Path(sys.argv[1])):
+    print(flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds the lock as the daemon does, until it is written to."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    argv = [sys.executable, "-c", DAEMON, str(tmp_path)]
+    with subprocess.Popen(argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdout.readline()
+        yield process
+
+
+def test_the_daemon_is_waited_for(tmp_path: Path, daemon: subprocess.Popen[str]) -> None:
+    assert daemon.stdin is not None
+    threading.Timer(0.5, daemon.stdin.close).start()
+    with lock.held("pgdata", directory=tmp_path):
+        assert daemon.wait() == 0
+
+
+def test_the_daemon_is_not_waited_for_for_ever(
+    tmp_path: Path, daemon: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "_DAEMON_SECONDS", 0.2)
+    with pytest.raises(BusyError, match=f"process {daemon.pid}\\)"), lock.held("pgdata", directory=tmp_path):
+        pass
+
+
+def test_the_daemon_itself_waits_for_nobody(
+    tmp_path: Path, daemon: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "_OWNER", [])
+    lock.of_daemon()
+    with pytest.raises(BusyError, match=str(daemon.pid)), lock.held("pgdata", directory=tmp_path):
+        pass

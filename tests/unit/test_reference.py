@@ -9,10 +9,11 @@ CHECKOUT = Path(__file__).parents[2]
 
 def test_the_reference_pages_are_current() -> None:
     done = subprocess.run(
-        [sys.executable, str(CHECKOUT / "docs/reference/generate.py"), "--check"],
+        [sys.executable, "-m", "docs.reference.generate", "--check"],
+        cwd=CHECKOUT,
         capture_output=True,
         text=True,
         env={"PYTHONPATH": str(CHECKOUT / "agent"), "PATH": "/usr/bin:/bin"},
         check=False,
     )
-    assert done.returncode == 0, f"run `python docs/reference/generate.py`: {done.stdout}{done.stderr}"
+    assert done.returncode == 0, f"run `python -m docs.reference.generate`: {done.stdout}{done.stderr}"

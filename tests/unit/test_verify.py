@@ -111,7 +111,7 @@ def test_a_mapping_alone_is_all_that_is_promised_without_mount() -> None:
         ),
         (
             replace(PERFECT, mount_unit=MountUnitState.DIFFERENT),
-            {"mount unit: expected current, found different"},
+            {"units: expected current, found different"},
         ),
     ],
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from volward.cli import recipient
+from volward.cli.completion import volume_names
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_device_mapper, demand_root
 from volward.exit_status import ExitStatus
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.argument("volumes", nargs=-1)
+@click.argument("volumes", nargs=-1, shell_complete=volume_names)
 @click.option("--yes", is_flag=True, help="Confirm what is destructive, for the volumes that are named.")
 @click.option(
     "--overwrite",

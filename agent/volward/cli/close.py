@@ -2,6 +2,7 @@
 
 import click
 
+from volward.cli.completion import volume_names
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_root
 from volward.errors import VolwardError
@@ -9,7 +10,7 @@ from volward.exit_status import ExitStatus
 
 
 @click.command
-@click.argument("volumes", nargs=-1)
+@click.argument("volumes", nargs=-1, shell_complete=volume_names)
 @click.option("--all", "every", is_flag=True, help="All volumes of the configuration.")
 @click.option("--stop-consumers", is_flag=True, help="Stop the units that the configuration names as consumers first.")
 @pass_context

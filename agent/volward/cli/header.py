@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from volward.cli.completion import volume_names
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_root
 from volward.errors import VolwardError
@@ -29,23 +30,34 @@ def header() -> None:
 
 
 @header.command
-@click.argument("volumes", nargs=-1)
+@click.argument("volumes", nargs=-1, shell_complete=volume_names)
 @pass_context
 def backup(context: Context, volumes: tuple[str, ...]) -> int:
     """Back up the headers of VOLUMES (all when none is named), and prove that they can be restored.
 
-    A header that has a proven backup already is not backed up again; the backup is proven once more.
+    A header that has a proven backup already is not backed up again; the backup is proven once more. Without a terminal
+    and without VOLUMES, as the timer runs it, nobody is asked for a key, and what takes a person is only said.
     """
     demand_root("header backup")
+    from volward.cli import failure
     from volward.operations.header_backup import backup as make
 
     errors = []
     for spec in _with_header(context, volumes):
         try:
-            made = make(spec, deadline_seconds=_DEADLINE_SECONDS)
+            made = make(spec, deadline_seconds=_DEADLINE_SECONDS, ask=bool(volumes) or context.is_terminal)
         except VolwardError as error:
+            if not volumes and (why := failure.left_out(spec, error)):
+                context.note(why)
+                continue
             errors.append(error)
             context.failure(error, about=spec.name)
+            continue
+        if made is None:
+            context.note(
+                f"{spec.name}: no backup, because its providers ask a person and it has no recovery key to seal to; "
+                f"`volward recovery enrol {spec.name}` makes one."
+            )
             continue
         for remark in made.remarks:
             context.note(f"  warning: {remark}")
@@ -55,7 +67,7 @@ def backup(context: Context, volumes: tuple[str, ...]) -> int:
 
 
 @header.command("list")
-@click.argument("volumes", nargs=-1)
+@click.argument("volumes", nargs=-1, shell_complete=volume_names)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @pass_context
 def list_(context: Context, volumes: tuple[str, ...], as_json: bool) -> int:
@@ -77,7 +89,7 @@ def list_(context: Context, volumes: tuple[str, ...], as_json: bool) -> int:
 
 
 @header.command
-@click.argument("volume")
+@click.argument("volume", shell_complete=volume_names)
 @click.argument("name", metavar="[BACKUP]", required=False)
 @click.option("--recovery", "ask_recovery", is_flag=True, help="By the recovery key alone, which is asked for.")
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the header to this new file.")
@@ -104,7 +116,7 @@ def verify(context: Context, volume: str, name: str | None, ask_recovery: bool, 
 
 
 @header.command
-@click.argument("volume")
+@click.argument("volume", shell_complete=volume_names)
 @click.option("--from", "name", metavar="BACKUP", help="A backup by its name, or any copy by its path.")
 @click.option("--recovery", "ask_recovery", is_flag=True, help="By the recovery key alone, which is asked for.")
 @click.option("--confirm", default="", metavar="IDENTITY", help="The device's identity, typed out (serial number).")
@@ -138,7 +150,7 @@ def restore(context: Context, volume: str, name: str | None, ask_recovery: bool,
 
 
 @header.command
-@click.argument("volume")
+@click.argument("volume", shell_complete=volume_names)
 @pass_context
 def repair(context: Context, volume: str) -> int:
     """Mend a damaged copy of VOLUME's header from the other one. What is there is kept aside first."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from volward.cli.completion import volume_names
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_root
 
@@ -17,7 +18,7 @@ def key() -> None:
 
 
 @key.command
-@click.argument("volume")
+@click.argument("volume", shell_complete=volume_names)
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="A new file, mode 0600.")
 @click.option("--fd", "descriptor", type=int, metavar="N", help="An open descriptor, never a standard stream.")
 @click.option("--confirm", metavar="TEXT", help='What has to be typed: "export VOLUME".')
@@ -44,6 +45,29 @@ def export(context: Context, volume: str, output: Path | None, descriptor: int |
                 with view[written:] as rest:
                     written += os.write(target, rest)
     context.print(f"{volume}: the key of {exported.provider} (keyslot {exported.keyslot}) was written to {where}")
+    return 0
+
+
+@key.command(hidden=True)
+@click.option("--timeout", type=click.FloatRange(min=0), default=300.0, show_default=True, metavar="SECONDS")
+@pass_context
+def serve(context: Context, timeout: float) -> int:
+    """Answer systemd-cryptsetup on standard input, a socket (volward-key@.service)."""
+    demand_root("key serve")
+    import socket
+    import stat
+    import sys
+
+    from volward.errors import KeyRequestError
+    from volward.operations.serve_key import serve as serve_key
+
+    if not stat.S_ISSOCK(os.fstat(sys.stdin.fileno()).st_mode):
+        raise KeyRequestError(
+            "Standard input is no socket.",
+            resolution="volward-key.socket starts this: `volward export crypttab --install`.",
+        )
+    with socket.socket(fileno=os.dup(sys.stdin.fileno())) as connection:
+        serve_key(connection, context.select((), kept=True), deadline_seconds=timeout)
     return 0
 
 

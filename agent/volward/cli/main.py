@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -21,7 +21,10 @@ from volward import __version__
 from volward.errors import VolwardError
 from volward.exit_status import ExitStatus
 
-_DEFAULT_ROOT = Path("/etc/volward")
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+DEFAULT_ROOT = Path("/etc/volward")
 _BROKEN_PIPE_STATUS = 141  # what a shell shows for a program ended by SIGPIPE
 
 # Section -> command -> (module:attribute, one line for `volward --help`).
@@ -36,6 +39,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "status": ("volward.cli.status:status", "Show the volumes and everything below them."),
         "open": ("volward.cli.open:open_", "Open and mount volumes."),
         "preflight": ("volward.cli.preflight:preflight", "Prove that the next boot needs no person."),
+        "holders": ("volward.cli.holders:holders", "Name what uses volumes."),
+        "reload": ("volward.cli.reload:reload", "Have the daemon read the configuration again."),
         "close": ("volward.cli.close:close", "Unmount and close volumes; name what still uses them."),
     },
     "Keys": {
@@ -54,8 +59,13 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "More": {
         "config": ("volward.cli.config:config", "Print the JSON Schema of the configuration."),
+        "export": ("volward.cli.export:export", "Write volumes down for other tools (crypttab)."),
+        "system": ("volward.cli.system:system", "Install, remove and show volward's own units."),
     },
 }
+
+# What units start, and nobody types.
+HIDDEN = {"service": "volward.cli.service:service"}
 
 
 class LazyGroup(click.Group):
@@ -65,19 +75,28 @@ class LazyGroup(click.Group):
         return [name for section in COMMANDS.values() for name in section]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        target = next((section[cmd_name][0] for section in COMMANDS.values() if cmd_name in section), None)
+        shown = next((section[cmd_name][0] for section in COMMANDS.values() if cmd_name in section), None)
+        target = shown or HIDDEN.get(cmd_name)
         if target is None:
             return None
         module, _, attribute = target.partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list["CompletionItem"]:
+        """Complete the commands from the table; click would import each of them for its help line."""
+        from click.shell_completion import CompletionItem
+
+        lines = {name: line for section in COMMANDS.values() for name, (_, line) in section.items()}
+        found = [CompletionItem(name, help=line) for name, line in lines.items() if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         known = self.list_commands(ctx)
-        if name not in known and not name.startswith("-"):
+        if name not in known and name not in HIDDEN and not name.startswith("-"):
             import difflib
 
             near = difflib.get_close_matches(name, known, n=1)
@@ -97,7 +116,7 @@ class LazyGroup(click.Group):
     "--config",
     "root",
     type=click.Path(path_type=Path, file_okay=False),
-    default=_DEFAULT_ROOT,
+    default=DEFAULT_ROOT,
     show_default=True,
     metavar="DIR",
     help="Where volward.toml and volward.d/ are.",
@@ -139,7 +158,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         _say("volward: interrupted. What was done so far is kept; the same command goes on from there.")
         return int(ExitStatus.INTERRUPTED)
-    except (BrokenPipeError, SystemExit):  # SystemExit is click's way to leave when the pipe broke
+    except (BrokenPipeError, SystemExit) as left:  # SystemExit is click's way to leave when the pipe broke
+        if isinstance(left, SystemExit) and left.code == 0:  # and after it has answered the shell's completion
+            return 0
         _forget_output()
         return _BROKEN_PIPE_STATUS
     except Exception as error:  # noqa: BLE001 (the boundary: a bug keeps its traceback and gets a status)

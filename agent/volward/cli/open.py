@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from volward.cli.completion import volume_names
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_device_mapper, demand_root
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command("open")
-@click.argument("volumes", nargs=-1)
+@click.argument("volumes", nargs=-1, shell_complete=volume_names)
 @click.option("--all", "every", is_flag=True, help="All volumes that are to be open after the boot.")
 @click.option("--recovery", is_flag=True, help="Ask for the recovery key instead of the configured providers.")
 @click.option(

@@ -2,13 +2,14 @@
 
 import click
 
+from volward.cli.completion import volume_names
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_device_mapper, demand_root
 from volward.exit_status import ExitStatus
 
 
 @click.command
-@click.argument("volumes", nargs=-1)
+@click.argument("volumes", nargs=-1, shell_complete=volume_names)
 @click.option("--json", "as_json", is_flag=True, help="Print the plans as JSON.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 3 when there is something to do.")
 @pass_context

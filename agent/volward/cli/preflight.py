@@ -2,13 +2,14 @@
 
 import click
 
+from volward.cli.completion import volume_names
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_root
 from volward.exit_status import ExitStatus
 
 
 @click.command
-@click.argument("volumes", nargs=-1)
+@click.argument("volumes", nargs=-1, shell_complete=volume_names)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON (docs/how-to/preflight.md).")
 @click.option("--strict", is_flag=True, help="Warnings count as failures.")
 @click.option("--wait", type=click.IntRange(1, 600), default=20, show_default=True, metavar="SECONDS",

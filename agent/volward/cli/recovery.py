@@ -3,6 +3,7 @@
 import click
 
 from volward.cli import recipient
+from volward.cli.completion import volume_names
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_root
 
@@ -13,7 +14,7 @@ def recovery() -> None:
 
 
 @recovery.command("test")
-@click.argument("volume")
+@click.argument("volume", shell_complete=volume_names)
 @pass_context
 def test_(context: Context, volume: str) -> int:
     """Ask for the recovery key of VOLUME and say whether it opens it. Changes nothing."""
@@ -32,7 +33,7 @@ def test_(context: Context, volume: str) -> int:
 
 
 @recovery.command
-@click.argument("volume")
+@click.argument("volume", shell_complete=volume_names)
 @recipient.options
 @pass_context
 def enrol(context: Context, volume: str, recovery_fd: int | None, recovery_vault: bool = False) -> int:

@@ -2,12 +2,13 @@
 
 import click
 
+from volward.cli.completion import volume_names
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_root
 
 
 @click.command
-@click.argument("volume")
+@click.argument("volume", shell_complete=volume_names)
 @click.option("--yes", is_flag=True, help="Confirm without a terminal.")
 @pass_context
 def repin(context: Context, volume: str, yes: bool) -> int:

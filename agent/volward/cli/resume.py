@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from volward.cli import recipient
+from volward.cli.completion import unfinished_operations
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_root
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.argument("operation")
+@click.argument("operation", shell_complete=unfinished_operations)
 @recipient.options
 @click.option(
     "--recovery", "ask_recovery", is_flag=True, help="Of a header restore or a rotation: ask for the recovery key."
@@ -57,7 +58,7 @@ def resume(
 
 
 @click.command
-@click.argument("operation")
+@click.argument("operation", shell_complete=unfinished_operations)
 @pass_context
 def abort(context: Context, operation: str) -> int:
     """Give OPERATION up: nothing of it is done any more.

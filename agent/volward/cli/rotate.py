@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from volward.cli import recipient
+from volward.cli.completion import volume_names
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_root
 from volward.exit_status import ExitStatus
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.argument("volumes", nargs=-1)
+@click.argument("volumes", nargs=-1, shell_complete=volume_names)
 @click.option("--due", is_flag=True, help="What is due, of all volumes or those named; this is what the timer runs.")
 @click.option("--now", "at_once", is_flag=True, help="Remove the old keyslot at once, in place of retiring it.")
 @click.option(
@@ -96,6 +97,8 @@ def rotate(
     wish = Wish(ProviderKind(provider) if provider else None, due, at_once)
     specs = context.select(volumes)
     looked = [look(spec, wish) for spec in specs]
+    if due and not volumes:
+        looked = [one for one in looked if not _is_left_out(context, one)]
     if as_json or only_plan:
         return _show(context, looked, as_json=as_json)
     if not due:
@@ -136,6 +139,15 @@ def _demand_sense(volumes: Sequence[str], *, due: bool, at_once: bool, provider:
         raise click.UsageError("Say which volumes, or --due.")
     if due and (at_once or provider):
         raise click.UsageError("--due goes by the configuration: leave --now and --provider out.")
+
+
+def _is_left_out(context: Context, one: "Looked") -> bool:
+    from volward.cli import failure
+
+    why = failure.left_out(one.spec, one.error) if one.error else ""
+    if why:
+        context.note(why)
+    return bool(why)
 
 
 def _show(context: Context, looked: "Sequence[Looked]", *, as_json: bool = False) -> int:

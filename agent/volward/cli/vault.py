@@ -2,6 +2,7 @@
 
 import click
 
+from volward.cli.completion import volume_names
 from volward.cli.context import Context, pass_context
 
 
@@ -11,7 +12,14 @@ def vault() -> None:
 
 
 @vault.command
-@click.option("--volume", "volumes", multiple=True, metavar="VOLUME", help="Only for this volume; may be repeated.")
+@click.option(
+    "--volume",
+    "volumes",
+    multiple=True,
+    metavar="VOLUME",
+    shell_complete=volume_names,
+    help="Only for this volume; may be repeated.",
+)
 @click.option("--host", metavar="NAME", help="For the host of this name. Default: this host.")
 @pass_context
 def policy(context: Context, volumes: tuple[str, ...], host: str | None) -> int:

@@ -11,7 +11,7 @@ from volward.config import links, size
 from volward.config.problem import listed
 from volward.config.store import DirectoryStore, PostgresStore, ScratchStore
 from volward.config.volume import VolumeConfig
-from volward.model import MIB, FileSystem, ProviderKind, VaultKeep
+from volward.model import CONTAINER_PREFIX, MIB, FileSystem, ProviderKind, VaultKeep
 
 Found = tuple[str, str, str]  # the setting, what is wrong, what to write instead
 Check = Callable[["Subject"], Iterator[Found]]
@@ -205,7 +205,7 @@ def _consumers(subject: Subject) -> Iterator[Found]:
     store, consumers = subject.config.store, subject.config.consumers or ()
     for doubled in sorted({name for name in consumers if consumers.count(name) > 1}):
         yield "consumers", f'names "{doubled}" twice.', "Name it once."
-    containers = [name for name in consumers if name.startswith("container:")]
+    containers = [name for name in consumers if name.startswith(CONTAINER_PREFIX)]
     if containers and isinstance(store, DirectoryStore) and store.path == ".":
         yield (
             "consumers",

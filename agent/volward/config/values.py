@@ -44,6 +44,7 @@ _SYSTEM_DIRECTORIES = (
     "/opt",
     "/root",
     "/srv",
+    "/tmp",  # noqa: S108 (compared only)
     "/var",
     "/var/backups",
     "/var/cache",
@@ -55,6 +56,7 @@ _SYSTEM_DIRECTORIES = (
     "/var/mail",
     "/var/opt",
     "/var/spool",
+    "/var/tmp",  # noqa: S108
 )
 _FORGETFUL_TREES = ("/dev", "/proc", "/run", "/sys", "/tmp", "/var/tmp")  # noqa: S108 (compared only)
 

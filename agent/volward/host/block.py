@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from volward.errors import DeviceNotFoundError, DeviceUnknownError
-from volward.host import identity
+from volward.host import identity, loop
 from volward.host.usage import Usage
 from volward.model import Device, DeviceClass, Identity
 
@@ -90,7 +90,7 @@ def resolve_file(
             f"{path} is not a regular file.",
             resolution="For a block device write its stable link, without `file:`.",
         )
-    attached = (loops_by_file(sysfs=sysfs) if loops is None else loops).get(str(real), ())
+    attached = loop.on_file(real, loops_by_file(sysfs=sysfs) if loops is None else loops, dev=dev)
     found = Identity(DeviceClass.FILE, status.st_size, path=str(real))
     usage = usage or Usage(proc, dev)
     # The sectors that matter are those of the disk that the file lies on.
@@ -103,9 +103,9 @@ def resolve_file(
         physical_sector_bytes=physical,
         logical_sector_bytes=logical,
         read_only=not os.access(real, os.W_OK),
-        holders=tuple(name for loop in attached for name in (loop.name, *_names(loop / "holders"))),
-        mounted_at=tuple(target for loop in attached for target in usage.mounts(loop)),
-        swap=str(real) in usage.swaps or any(usage.is_swap(loop) for loop in attached),
+        holders=tuple(name for one in attached for name in (one.name, *_names(one / "holders"))),
+        mounted_at=tuple(target for one in attached for target in usage.mounts(one)),
+        swap=str(real) in usage.swaps or any(usage.is_swap(one) for one in attached),
         rotational=_flag(_queue(below) / "rotational"),
     )
 
@@ -152,7 +152,8 @@ def stable_links(node: Path, *, dev: Path = DEV) -> tuple[Path, ...]:
 
 def is_on_file(node: Path, file: Path, *, sysfs: Path = SYSFS) -> bool:
     """Say whether a node is a loop device on that file (with symbolic links followed)."""
-    return identity.text(sysfs / "class/block" / node.name / "loop/backing_file") == str(file)
+    directory = sysfs / "class/block" / node.name
+    return loop.is_on(identity.text(directory / "loop/backing_file"), directory, file, node.parent)
 
 
 # --- finding it -------------------------------------------------------------------------------------------

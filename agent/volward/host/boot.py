@@ -1,38 +1,54 @@
-"""The units that run volward by itself: shipped in units/, installed and enabled by `volward apply`.
+"""What the boot starts of volward by itself: looked up in symbolic links, changed by `systemctl enable` and `disable`.
 
-One opens the volumes at boot; a timer rotates keys that are due.
+The links are those of the [Install] sections (systemd.unit(5)), in /etc/systemd/system/TARGET.wants. Which units there
+are, and what they are to say, is in shipped.py.
 """
 
-import os
-import sys
 from collections.abc import Sequence
-from importlib import resources
+from enum import StrEnum
 from pathlib import Path
 
-from volward.host import run, systemd
-from volward.host.systemd import UnitFile
+from volward import durable
+from volward.errors import ToolFailedError
+from volward.host import run, shipped, systemd
+from volward.host.shipped import ROOT, UNITS
 
 UNIT = systemd.OPENING_UNIT
-ROTATING_SERVICE = "volward-rotate.service"
-ROTATING_TIMER = "volward-rotate.timer"
-_WANTED_BY = {UNIT: "multi-user.target", ROTATING_TIMER: "timers.target"}  # as their [Install] sections say
-_SHIPPED_PROGRAM = "/usr/local/bin/volward"
+KEY_SOCKET = "volward-key.socket"
+_NULL = Path("/dev/null")
 
 
-def unit(name: str = UNIT, *, program: str | None = None, directory: Path = systemd.UNIT_DIRECTORY) -> UnitFile:
-    """Return a unit as it is to stand on this host: it calls the very volward that is running now."""
-    text = _shipped(name).replace(_SHIPPED_PROGRAM, program or _this_program())
-    return UnitFile(directory / name, text)
+class Link(StrEnum):
+    """Whether the boot starts a unit."""
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+    MASKED = "masked"
 
 
-def rotation_units(*, directory: Path = systemd.UNIT_DIRECTORY) -> tuple[UnitFile, ...]:
-    """Return the timer that rotates keys, and the service that it starts."""
-    return tuple(unit(name, directory=directory) for name in (ROTATING_SERVICE, ROTATING_TIMER))
+def link(name: str, *, root: Path = ROOT) -> Link:
+    """Say whether the boot starts a unit (a look at symbolic links; no child process)."""
+    if is_masked(name, root=root):
+        return Link.MASKED
+    return Link.ENABLED if _file(name, root) and wanting(name, root=root) else Link.DISABLED
 
 
-def enabled(name: str = UNIT, *, directory: Path = systemd.UNIT_DIRECTORY) -> bool:
-    """Say whether the boot will start it (a look at the symbolic link; no child process)."""
-    return (directory / f"{_WANTED_BY[name]}.wants" / name).is_symlink() and (directory / name).exists()
+def enabled(name: str = UNIT, *, root: Path = ROOT) -> bool:
+    """Say whether the boot will start it."""
+    return link(name, root=root) is Link.ENABLED
+
+
+def is_masked(name: str, *, root: Path = ROOT) -> bool:
+    """Whether an administrator forbade a unit altogether (systemctl mask)."""
+    path = shipped.at(UNITS.own / name, root)
+    return path.is_symlink() and path.readlink() == _NULL
+
+
+def wanting(name: str, *, root: Path = ROOT) -> tuple[Path, ...]:
+    """Return the links by which targets want a unit, whether it is there or not. Raises OSError."""
+    # With the name in it, the pattern would not find a link that leads nowhere.
+    found = (target / name for target in shipped.at(UNITS.own, root).glob("*.wants"))
+    return tuple(sorted(path for path in found if path.is_symlink()))
 
 
 def enable(names: Sequence[str] = (UNIT,), *, now: bool = False) -> None:
@@ -43,13 +59,39 @@ def enable(names: Sequence[str] = (UNIT,), *, now: bool = False) -> None:
     run.mutate(["systemctl", "enable", *(["--now"] if now else []), *names])
 
 
-def _shipped(name: str) -> str:
-    packaged = resources.files("volward") / "units" / name
-    if packaged.is_file():
-        return packaged.read_text()
-    return (Path(__file__).parents[3] / "units" / name).read_text()  # an editable installation
+def disable(names: Sequence[str], *, now: bool = False, root: Path = ROOT) -> None:
+    """Have the boot start them no more (systemctl disable); ``now``: stop them as well.
+
+    Of a unit whose file is gone, systemctl knows nothing: its links are removed here. Raises ToolFailedError, OSError.
+    """
+    there = [name for name in names if _file(name, root)]
+    for name in (name for name in names if name not in there):
+        for path in wanting(name, root=root):
+            path.unlink()
+    if there:
+        run.mutate(["systemctl", "disable", *(["--now"] if now else []), *there])
 
 
-def _this_program() -> str:
-    started = Path(sys.argv[0]).absolute()
-    return str(started) if started.name == "volward" and os.access(started, os.X_OK) else _SHIPPED_PROGRAM
+def make_links_durable(*, root: Path = ROOT) -> None:
+    """Have the links on the disk, which systemctl does not see to (fsync(2)). Raises OSError."""
+    own = shipped.at(UNITS.own, root)
+    for directory in (*own.glob("*.wants"), own):
+        durable.sync_directory(directory)
+
+
+def states(names: Sequence[str]) -> dict[str, str]:
+    """Return the state (active, inactive, failed, …) of units that systemd has loaded; of templates, their instances'.
+
+    Empty when systemd does not answer.
+    """
+    patterns = [name.replace("@.", "@*.") for name in names]
+    try:
+        said = run.read(["systemctl", "list-units", "--all", "--full", "--plain", "--no-legend", *patterns]).stdout
+    except ToolFailedError:
+        return {}
+    rows = [line.split() for line in said.splitlines()]
+    return {unit: state for unit, _, state, *_ in (row for row in rows if len(row) > 3)}
+
+
+def _file(name: str, root: Path) -> bool:
+    return any(shipped.at(place / name, root).is_file() for place in (UNITS.own, UNITS.packaged))

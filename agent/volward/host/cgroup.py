@@ -11,11 +11,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from volward.model import Presence
+from volward.model import CONTAINER_PREFIX, Presence
 
 ROOT = Path("/sys/fs/cgroup")
 CONTAINERS = Path("/var/lib/docker/containers")
-_CONTAINER_PREFIX = "container:"
 _ID = re.compile(r"(?:^|-)([0-9a-f]{64})(?:\.scope)?$")
 _UNIT_SUFFIXES = (".service", ".scope", ".socket", ".mount", ".swap")
 
@@ -32,9 +31,9 @@ class Running:
         """Say of a consumer ("redis.service", "container:NAME") whether it runs."""
         if not self.readable:
             return Presence.UNKNOWN
-        if not consumer.startswith(_CONTAINER_PREFIX):
+        if not consumer.startswith(CONTAINER_PREFIX):
             return Presence.PRESENT if consumer in self.units else Presence.ABSENT
-        identifiers = _identifiers(consumer.removeprefix(_CONTAINER_PREFIX), containers)
+        identifiers = _identifiers(consumer.removeprefix(CONTAINER_PREFIX), containers)
         if identifiers is None:
             return Presence.UNKNOWN
         return Presence.PRESENT if identifiers & self.container_ids else Presence.ABSENT

@@ -18,6 +18,13 @@ def is_here(url: str) -> bool:
     return any(address[0] in own or _is_loopback(str(address[0])) for *_, address in found)
 
 
+def names_this_host(url: str) -> bool:
+    """Whether the URL says so by itself: an address of this host, its name or "localhost". Asks no name server."""
+    name = urlsplit(url).hostname or ""
+    own = {address.address.partition("%")[0] for each in psutil.net_if_addrs().values() for address in each}
+    return name in own or _is_loopback(name) or name in ("localhost", socket.gethostname())
+
+
 def files_of(url: str) -> tuple[Path, ...]:
     """Return the files and the directory that the listeners on the URL's port have open; () when none can be seen.
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping as ReadOnlyMapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from volward.host import reencryption_lock, run
+from volward.host import loop, reencryption_lock, run
 from volward.host.identity import attribute, text
 from volward.model import Device, Mapping, MappingState, StoreKind, VolumeSpec
 
@@ -179,7 +179,7 @@ class _Found:
     def _compare(self, backing_number: str | None, backing_file: Path | None) -> Mapping:
         files = [text(one.directory / "loop/backing_file") for one in self.backing]
         for one, file in zip(self.backing, files, strict=True):
-            on_file = backing_file is not None and file == str(backing_file)
+            on_file = backing_file is not None and loop.is_on(file, one.directory, backing_file)
             if on_file or (backing_number and text(one.directory / "dev") == backing_number):
                 return self._is(MappingState.ACTIVE, "", one)
         there = ", ".join(file or one.directory.name for one, file in zip(self.backing, files, strict=True))

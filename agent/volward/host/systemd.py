@@ -17,7 +17,7 @@ from volward.host import run
 from volward.model import StoreKind, VolumeSpec
 
 UNIT_DIRECTORY = Path("/etc/systemd/system")
-OPENING_UNIT = "volward-open.service"  # opens the volumes at boot; shipped in units/
+OPENING_UNIT = "volward.service"  # opens the volumes at boot, and later; shipped in units/
 _TIE = "50-volward-"  # begins the name of a drop-in that ties a consumer to a volume
 _DEVICE_WAIT_SECONDS = 10
 _SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:_.")
@@ -69,7 +69,10 @@ def mount_unit_name(mount_point: Path) -> str:
 def mount_unit(
     volume: str, *, what: Path, where: Path, file_system: str, options: Sequence[str], directory: Path = UNIT_DIRECTORY
 ) -> UnitFile:
-    """Return the unit that mounts a volume; bound to the mapping's device, and to nothing else."""
+    """Return the unit that mounts a volume; bound to the mapping's device, and to nothing else.
+
+    It brings the unit of the mapping with it, which is stopped after it.
+    """
     device = f"{escape_path(what)}.device"
     content = f"""\
 # Written by volward for volume {volume}; `volward apply` writes it anew.
@@ -80,6 +83,8 @@ Conflicts=umount.target
 Before=umount.target
 BindsTo={device}
 After={device}
+Wants={mapping_unit_name(volume)}
+After={mapping_unit_name(volume)}
 
 [Mount]
 What={what}
@@ -88,6 +93,39 @@ Type={file_system}
 Options={",".join(options).replace("%", "%%") or "defaults"}
 """
     return UnitFile(directory / mount_unit_name(where), content)
+
+
+def mapping_unit_name(volume: str) -> str:
+    return f"volward-mapping-{volume}.service"
+
+
+def mapping_unit(volume: str, *, what: Path, directory: Path = UNIT_DIRECTORY) -> UnitFile:
+    """Return the unit that closes the mapping at shutdown, once its mount has gone; it does nothing else.
+
+    cryptsetup itself closes it, so that nothing of volward has to be there any more; when something holds it, volward
+    names that in the journal.
+    """
+    device = f"{escape_path(what)}.device"
+    content = f"""\
+# Written by volward for volume {volume}; `volward apply` writes it anew.
+[Unit]
+Description=Mapping of encrypted volume {volume}
+DefaultDependencies=no
+Conflicts=umount.target
+Before=umount.target
+BindsTo={device}
+After={device}
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+# Closed by somebody else, there is nothing left to do.
+# A container has a mount of its own, and Docker takes a while to stop it.
+ExecStop=timeout 60 sh -c 'until test ! -e {what} || cryptsetup close {what.name}; do sleep 1; done'
+ExecStopPost=-/bin/sh -c 'test ! -e {what} || exec volward holders {volume}'
+TimeoutStopSec=90
+"""
+    return UnitFile(directory / mapping_unit_name(volume), content)
 
 
 def device_drop_in(volume: str, *, what: Path, directory: Path = UNIT_DIRECTORY) -> UnitFile:
@@ -126,6 +164,28 @@ After={mount}
     return UnitFile(directory / f"{unit}.d" / f"{_TIE}{volume}.conf", content)
 
 
+def daemon_drop_in(spec: VolumeSpec, *, directory: Path = UNIT_DIRECTORY) -> UnitFile | None:
+    """Return what the sandbox of the daemon has to let through for this one volume; None for most of them.
+
+    A `file:` volume is written through its file, and a scratch volume is made anew at each opening: its directories get
+    their owners, or it is used as swap.
+    """
+    scratch = spec.store is StoreKind.SCRATCH
+    lines = []
+    if spec.is_file:
+        lines.append(f"ReadWritePaths=-{spec.device.parent}".replace("%", "%%"))
+    if scratch and spec.mount_point is not None:
+        lines += ["CapabilityBoundingSet=CAP_CHOWN CAP_FOWNER", "SystemCallFilter=@chown"]
+    if scratch and spec.mount_point is None:
+        lines.append("SystemCallFilter=swapon swapoff")
+    if not lines:
+        return None
+    content = "\n".join(
+        [f"# Written by volward: what volume {spec.name} needs beyond the others.", "[Service]", *lines, ""]
+    )
+    return UnitFile(directory / f"{OPENING_UNIT}.d" / f"{_TIE}{spec.name}.conf", content)
+
+
 def ties(*, directory: Path = UNIT_DIRECTORY) -> dict[str, tuple[Path, ...]]:
     """Return the drop-ins by which volward tied units to volumes, by volume. Raises OSError."""
     found: dict[str, tuple[Path, ...]] = {}
@@ -149,12 +209,14 @@ def remove_drop_in(path: Path) -> None:
 
 
 def units_of(spec: VolumeSpec) -> tuple[UnitFile, ...]:
-    """Return the unit files of a volume: its mount, and drop-ins for its device and each consumer that is a unit.
+    """Return the unit files of a volume: its mount and its mapping, drop-ins for its device, consumers, and the daemon.
 
     Of the databases only redis-server has a sandbox in its Debian unit (ProtectSystem=strict).
     """
+    widened = daemon_drop_in(spec)
+    for_daemon = () if widened is None else (widened,)
     if spec.mount_point is None:
-        return ()
+        return for_daemon
     own = mount_unit(
         spec.name,
         what=spec.mapping_path,
@@ -170,10 +232,10 @@ def units_of(spec: VolumeSpec) -> tuple[UnitFile, ...]:
             mount_point=spec.mount_point,
             writable=writable if spec.store is StoreKind.REDIS else (),
         )
-        for unit in spec.consumers
-        if not unit.startswith("container:")
+        for unit in spec.units
     ]
-    return (own, device_drop_in(spec.name, what=spec.mapping_path), *tied)
+    what = spec.mapping_path
+    return (own, device_drop_in(spec.name, what=what), mapping_unit(spec.name, what=what), *tied, *for_daemon)
 
 
 def reload() -> None:
@@ -200,6 +262,20 @@ def start(unit: str) -> None:
             status=error.status,
             stderr=error.stderr,
         ) from error
+
+
+def start_soon(unit: str) -> None:
+    """Have PID 1 start a unit, and do not wait for it. Raises ToolFailedError, ToolTimeoutError."""
+    run.mutate(["systemctl", "--no-block", "start", unit])
+
+
+def have_follow(unit: str, *, again: bool, start: bool) -> None:
+    """Have a service read its configuration anew; not waited for. ``start``: also when it does not run.
+
+    ``again``: restart it, for what only a new process gets (its sandbox). Raises ToolFailedError, ToolTimeoutError.
+    """
+    verb = "restart" if again else "reload-or-restart"
+    run.mutate(["systemctl", "--no-block", verb if start else f"try-{verb}", unit])
 
 
 def _becomes_active(unit: str) -> bool:

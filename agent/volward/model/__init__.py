@@ -44,6 +44,7 @@ from volward.model.vault import VaultLogin as VaultLogin
 from volward.model.vault import VaultLoginMethod as VaultLoginMethod
 from volward.model.vault import VaultPlace as VaultPlace
 from volward.model.vault import VaultServer as VaultServer
+from volward.model.volume import CONTAINER_PREFIX as CONTAINER_PREFIX
 from volward.model.volume import DAY_SECONDS as DAY_SECONDS
 from volward.model.volume import CipherProfile as CipherProfile
 from volward.model.volume import Directory as Directory

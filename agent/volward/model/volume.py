@@ -61,6 +61,7 @@ class RecoveryProfile:
 
 
 DAY_SECONDS = 24 * 3600
+CONTAINER_PREFIX = "container:"  # of a consumer that is a container; the others are units
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,17 @@ class VolumeSpec:
     open_at_boot: bool = True
     vault: VaultPlace | None = None  # None where no provider is vault
     header_backups: Path = Path("/var/lib/volward/header-backups")  # the directory, of all volumes
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Return the consumers that systemd starts and stops."""
+        return tuple(one for one in self.consumers if not one.startswith(CONTAINER_PREFIX))
+
+    @property
+    def containers(self) -> tuple[str, ...]:
+        """Return the names of the consumers that are containers."""
+        found = (one for one in self.consumers if one.startswith(CONTAINER_PREFIX))
+        return tuple(one.removeprefix(CONTAINER_PREFIX) for one in found)
 
     @property
     def mapping_name(self) -> str:

@@ -44,14 +44,19 @@ class Made:
     remarks: tuple[str, ...] = ()
 
 
-def backup(spec: VolumeSpec, *, deadline_seconds: float) -> Made:
+def backup(spec: VolumeSpec, *, deadline_seconds: float, ask: bool = True) -> Made | None:
     """Make a proven backup of the volume's header, or prove the one that there is of this very header.
 
+    Without ``ask`` nobody is there to type a key: None for a volume that has no other, and no recovery key to seal to.
     Raises DamagedHeaderError, ForeignHeaderError, ProviderUnavailableError (nobody to seal it for), KeyRejectedError
     or VerificationError (it cannot be proven), NoSpaceError.
     """
     with explained(f"Backing up the header of {spec.name}"), lock.held(spec.name), Providers() as providers:
-        return _audited(spec, providers, deadline_seconds=deadline_seconds, held=(), ask=True)
+        if not ask and not recipients.sources(spec, providers, interactive=False):
+            _, present, _ = _present(spec)
+            if not recipients.recovery_refs(present):
+                return None
+        return _audited(spec, providers, deadline_seconds=deadline_seconds, held=(), ask=ask)
 
 
 def after_change(

@@ -62,14 +62,31 @@ def warnings(
     return () if remark is None else (f"{remark.what} {remark.resolution}",)
 
 
+def renew(server: VaultServer, providers: Providers, *, deadline_seconds: float) -> "TimeLeft":
+    """Renew the token of a login that cannot be repeated; remember and return what is left. Raises as `ask` does.
+
+    Raises KeyDeniedError for a token that Vault does not renew (any more).
+    """
+    session = providers.session(server)
+    from volward.keys.vault import time_left
+
+    left = time_left.renew(session, deadline_seconds=deadline_seconds)
+    _remember(server, left, can_be_repeated=session.login.can_be_repeated)
+    return left
+
+
 def _look(session: "Session", server: VaultServer, deadline_seconds: float) -> "tuple[TimeLeft, LoginLife]":
     from volward.keys.vault.time_left import time_left
 
     left = time_left(session, deadline_seconds=deadline_seconds)
+    return left, _remember(server, left, can_be_repeated=session.login.can_be_repeated)
+
+
+def _remember(server: VaultServer, left: "TimeLeft", *, can_be_repeated: bool) -> LoginLife:
     seconds = left.secret_id_seconds
-    if not session.login.can_be_repeated and not left.token_renewable:
+    if not can_be_repeated and not left.token_renewable:
         seconds = left.token_seconds
     now = time.time()
     life = LoginLife(server.address, now, None if seconds is None else now + seconds, left.secret_id_uses)
     logins.write(life)
-    return left, life
+    return life

@@ -4,16 +4,16 @@ Not journaled, so that a full root disk does not keep a volume closed: each step
 running it again takes up where it stopped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
 from volward import audit, lock, openings
 from volward.apply import Work, apply
-from volward.errors import VerificationError, VolwardError
+from volward.errors import NotPrivilegedError, VerificationError, VolwardError
 from volward.keys.providers import Providers
-from volward.model import Goal, Observation, Plan, ProviderKind, VolumeSpec
+from volward.model import Goal, Observation, Plan, ProviderKind, Step, VolumeSpec
 from volward.observe import observe
 from volward.operations.prepare import plan_for
 from volward.operations.watcher import Watcher
@@ -42,11 +42,13 @@ def open_volumes(
     deadline_seconds: float,
     ask_recovery: bool = False,
     goal: Goal = Goal.OPEN,
+    tell: Callable[["Opened"], None] = lambda _: None,
 ) -> tuple[Opened, ...]:
     """Open and mount volumes side by side (only open them, for Goal.MAP); an outcome a volume, in the order given.
 
     ``deadline_seconds`` bounds how long an unreachable provider is waited for. With ``ask_recovery`` the
-    recovery key is asked for on the terminal in place of the configured providers.
+    recovery key is asked for on the terminal in place of the configured providers. ``tell`` is called as each volume
+    has ended, from the thread that it was opened in.
     """
 
     before = Surroundings()
@@ -54,7 +56,7 @@ def open_volumes(
         before.all_carriers  # noqa: B018 (read here, once, and not by each thread)
 
     with Providers() as providers:
-        one = partial(_open, _Pass(before, providers, watcher, deadline_seconds, ask_recovery, goal))
+        one = partial(_open, _Pass(before, providers, watcher, deadline_seconds, ask_recovery, goal, tell))
         if len(specs) < 2 or ask_recovery or any(ProviderKind.PROMPT in spec.providers for spec in specs):
             return tuple(map(one, specs))  # questions come one after another; Ctrl-C reaches the main thread alone
         with ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(specs))) as pool:
@@ -71,12 +73,19 @@ class _Pass:
     deadline_seconds: float
     ask_recovery: bool
     goal: Goal
+    tell: Callable[[Opened], None]
 
     def look(self, spec: VolumeSpec) -> Observation:
         return observe(spec, to_open=True, surroundings=Surroundings(earlier=self.before))
 
 
 def _open(shared: _Pass, spec: VolumeSpec) -> Opened:
+    one = _outcome(shared, spec)
+    shared.tell(one)
+    return one
+
+
+def _outcome(shared: _Pass, spec: VolumeSpec) -> Opened:
     try:
         with explained(f"Opening {spec.name}"), lock.held(spec.name):
             try:
@@ -104,6 +113,13 @@ def _open_locked(shared: _Pass, spec: VolumeSpec) -> Opened:
             watcher.step(spec.name, action)
             try:
                 apply(action, work)
+            except (OSError, NotPrivilegedError) as error:
+                watcher.step_failed(spec.name, action)
+                if action.step is not Step.SEAL_MOUNT_POINT:
+                    raise
+                # Within the daemon's sandbox the root file system is read-only; PID 1 mounts all the same.
+                work.degraded += (f"the mount point is not sealed, `volward apply {spec.name}` does it: {error}",)
+                continue
             except BaseException:
                 watcher.step_failed(spec.name, action)
                 raise

@@ -13,6 +13,7 @@ from pathlib import Path
 from volward import lock
 from volward.errors import BusyError, KeyDeniedError, VolwardError
 from volward.host import listener
+from volward.keys.ages import TYPED
 from volward.keys.providers import Providers
 from volward.keys.vault import library
 from volward.logins import EARLY_SECONDS
@@ -24,7 +25,9 @@ from volward.operations.prepare import plan_for
 from volward.operations.proof import Tried, try_each
 from volward.operations.status import look_at
 from volward.os_errors import explained
+from volward.plan import order
 from volward.plan.device import present_device
+from volward.plan.order import Need
 from volward.report import preflight as report
 from volward.report.preflight import HOST, Check, Verdict
 
@@ -48,7 +51,9 @@ def preflight(specs: Sequence[VolumeSpec], *, deadline_seconds: float) -> tuple[
                     strict=True,
                 )
             )
-        checks = list(_vault(tested, openings, providers, deadline_seconds))
+        needs = list(order.of_files(specs))
+        checks = list(_vault(tested, openings, providers, deadline_seconds, needs))
+        checks += _circle(needs)
     for one in seen:
         found = report.of_volume(one)
         if one.spec.name in openings:
@@ -135,18 +140,20 @@ class _Opening:
                 yield Check(name, what, Verdict.PASSED, "opens its keyslot")
         if not opens:
             stop = " A denial stops the chain (`on_denied`)." if self.spec.on_denied_stop else ""
-            yield Check(
-                name,
-                "keys",
-                Verdict.FAILED,
-                f"no provider opens it without a person.{stop}",
-                "Mend one of the above before the next boot.",
-            )
+            mend = "Mend one of the above before the next boot."
+            if TYPED.issuperset(self.spec.providers):
+                mend = "Its keys are all typed. If that is meant: `open_at_boot = false`; if not, add a provider."
+            yield Check(name, "keys", Verdict.FAILED, f"no provider opens it without a person.{stop}", mend)
 
 
 def _vault(
-    specs: Sequence[VolumeSpec], openings: dict[str, _Opening], providers: Providers, deadline_seconds: float
+    specs: Sequence[VolumeSpec],
+    openings: dict[str, _Opening],
+    providers: Providers,
+    deadline_seconds: float,
+    needs: list[Need],
 ) -> Iterator[Check]:
+    """Look at each server; what has to be open before what, because of one on this host, is added to ``needs``."""
     servers: dict[VaultServer, list[VolumeSpec]] = {}
     for spec in specs:
         if ProviderKind.VAULT in spec.providers and spec.vault is not None:
@@ -155,7 +162,19 @@ def _vault(
         alone = [spec for spec in users if openings[spec.name].depends_on(ProviderKind.VAULT)]
         yield _login(server, providers, alone, deadline_seconds)
         if listener.is_here(server.address):
-            yield _lives_here(server, users, alone)
+            files = listener.files_of(server.address)
+            holding = [one for one in specs if one.mount_point and any(_is_below(f, one.mount_point) for f in files)]
+            needs += order.of_vault(alone, holding, server.address)
+            yield _lives_here(users, {spec.name for spec in holding}, seen=bool(files), alone=alone)
+
+
+def _circle(needs: Sequence[Need]) -> Iterator[Check]:
+    """Several volumes that wait for one another; one that waits for itself is told of with its Vault."""
+    found = order.circle(one for one in needs if one.volume != one.other)
+    if found:
+        names = ", ".join(one.volume for one in found)
+        mend = f'Give one of {names} a provider of this host (`keys = ["credential"]`), or another device.'
+        yield Check(HOST, "order of opening", Verdict.FAILED, order.sentence(found), mend)
 
 
 def _bad_for(alone: Sequence[VolumeSpec]) -> Verdict:
@@ -199,11 +218,13 @@ def _login(server: VaultServer, providers: Providers, alone: Sequence[VolumeSpec
     return Check(HOST, what, Verdict.PASSED, f"the login works, {ends}" if left.secret_id_known else "the login works")
 
 
-def _lives_here(server: VaultServer, users: Sequence[VolumeSpec], alone: Sequence[VolumeSpec]) -> Check:
-    """A Vault whose own data are on a volume that only Vault opens never starts again after a reboot."""
+def _lives_here(users: Sequence[VolumeSpec], holding: set[str], *, seen: bool, alone: Sequence[VolumeSpec]) -> Check:
+    """A Vault whose own data are on a volume that only Vault opens never starts again after a reboot.
+
+    ``holding`` are the volumes that its data are on; ``seen``: whether it could be seen where they are.
+    """
     what = "vault on this host"
-    files = listener.files_of(server.address)
-    below = {spec.name for spec in users if spec.mount_point and any(_is_below(one, spec.mount_point) for one in files)}
+    below = {spec.name for spec in users} & holding
     if deadlocked := sorted((spec for spec in alone if spec.name in below), key=lambda spec: spec.name):
         name = deadlocked[0].name
         return Check(
@@ -216,7 +237,7 @@ def _lives_here(server: VaultServer, users: Sequence[VolumeSpec], alone: Sequenc
     if below:
         found = f"Vault's own data are on {', '.join(sorted(below))}, which another provider opens as well"
         return Check(HOST, what, Verdict.WARNING, found, "Put that provider first, so that the boot does not wait.")
-    if not files:
+    if not seen:
         return Check(
             HOST,
             what,

@@ -12,14 +12,16 @@ from types import MappingProxyType
 
 from volward import journal, lock
 from volward.apply import RecoveryDelivery, Work, apply
-from volward.errors import ConfirmationError, IdentityError, VerificationError, VolwardError
+from volward.errors import ConfirmationError, IdentityError, ToolFailedError, VerificationError, VolwardError
 from volward.host import boot, systemd
-from volward.keys.ages import stored_kinds
+from volward.host.shipped import Part
+from volward.keys.ages import TYPED, stored_kinds
 from volward.keys.providers import Providers
-from volward.model import Action, Goal, Identity, Step, VolumeSpec
+from volward.model import Action, Goal, Identity, Step, StoreKind, VolumeSpec
 from volward.observe import observe
 from volward.operations import header_backup
 from volward.operations.prepare import plan_for, seen_with_journal
+from volward.operations.system_install import ensure
 from volward.operations.watcher import Watcher
 from volward.os_errors import explained
 from volward.verify import verify
@@ -77,6 +79,7 @@ def provision(
                     one.until(lambda _: False)
                     one.finish()
                     outcomes[name] = Outcome(name, provisioned=True, error=one.left_out, remarks=one.remarks)
+    _have_daemon_follow(running)
     return tuple(outcomes[spec.name] for spec in specs)
 
 
@@ -91,25 +94,45 @@ def _recorded(outcomes: dict[str, Outcome], *names: str) -> Iterator[None]:
 
 
 def _have_systemd_read(running: Sequence["_Running"]) -> None:
-    """One reload for a whole pass; enabling a unit includes one."""
-    unit = boot.unit()
-    at_boot = any(one.spec.open_at_boot for one in running)
-    reloaded = False
-    if at_boot and not (unit.current and boot.enabled()):
-        unit.write()
-        boot.enable()
-        reloaded = True
-    if any(stored_kinds(one.spec) for one in running) and not _rotates_by_itself():
-        for each in boot.rotation_units():
-            each.write()
-        boot.enable([boot.ROTATING_TIMER], now=True)
-        reloaded = True
-    if not reloaded and any(one.wrote_units for one in running):
+    """One reload for a whole pass; installing a unit includes one.
+
+    That the boot opens a volume is in the configuration, so it is enabled whoever disabled it. What an administrator
+    changed is left alone, and the first volume's owner is told.
+    """
+    parts = {part for one in running for part in _parts(one.spec)}
+    installed = ensure(parts, insist=parts & {Part.OPENING})
+    if running:
+        running[0].of_units = installed.remarks
+    if not installed.reloaded and any(one.wrote_units for one in running):
         systemd.reload()
 
 
-def _rotates_by_itself() -> bool:
-    return boot.enabled(boot.ROTATING_TIMER) and all(unit.current for unit in boot.rotation_units())
+def _have_daemon_follow(running: Sequence["_Running"]) -> None:
+    """Have the daemon watch these volumes from now on; after the locks, so that it meets none of ours.
+
+    The volumes are open without it: what goes wrong here is for its own unit to tell. One that the boot does not start
+    is not started here either, and follows when it runs.
+    """
+    if not running:
+        return
+    # What lets it reach a volume is a drop-in of its own unit, which only a new process gets.
+    again = any(one.wrote_units and systemd.daemon_drop_in(one.spec) is not None for one in running)
+    with contextlib.suppress(ToolFailedError):
+        systemd.have_follow(boot.UNIT, again=again, start=boot.enabled())
+
+
+def _parts(spec: VolumeSpec) -> Iterator[Part]:
+    """Yield what of volward's own units a volume needs. A timer that only a person could satisfy is none of them.
+
+    Keys that no store keeps are neither rotated nor read to prove a header backup with, and a boot that has to ask
+    needs no daily look.
+    """
+    if spec.open_at_boot:
+        yield Part.OPENING
+        if spec.store is StoreKind.SCRATCH or not TYPED.issuperset(spec.providers):
+            yield Part.PREFLIGHT
+    if stored_kinds(spec):
+        yield from (Part.ROTATION, Part.HEADER_BACKUP)
 
 
 class _Running:
@@ -121,13 +144,14 @@ class _Running:
         self._providers = providers
         self.wrote_units = False
         self.left_out: VolwardError | None = None  # why there is no recovery key yet
+        self.of_units: tuple[str, ...] = ()
         self._of_backup: tuple[str, ...] = ()
         self._pending: list[Action] = []
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """What the providers had to say, for the person who runs it."""
-        return self._work.remarks + self._work.degraded + self._of_backup
+        return self._work.remarks + self._work.degraded + self.of_units + self._of_backup
 
     def begin(
         self,

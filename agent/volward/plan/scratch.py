@@ -5,7 +5,18 @@ boot, on a mapping created in that very operation, over a device whose marker an
 """
 
 from volward.errors import FileSystemError, ForeignHeaderError, NotProvisionedError
-from volward.model import Action, FileSystem, Goal, MappingState, Observation, Plan, Presence, Step, VolumeSpec
+from volward.model import (
+    Action,
+    FileSystem,
+    Goal,
+    MappingState,
+    MountUnitState,
+    Observation,
+    Plan,
+    Presence,
+    Step,
+    VolumeSpec,
+)
 from volward.plan.device import (
     present_device,
     refuse_mapping,
@@ -50,7 +61,9 @@ def plan_scratch(spec: VolumeSpec, seen: Observation, goal: Goal) -> Plan:
         if goal is Goal.OPEN and any(action.step is Step.MAKE_FILE_SYSTEM for action in actions):
             actions.append(Action(Step.PREPARE_STORE, "prepare the scratch directory", "its file system is new"))
     else:
-        if goal is Goal.PROVISION:
+        if goal is Goal.PROVISION and seen.mount_unit is not MountUnitState.CURRENT:
+            actions.append(Action(Step.WRITE_UNITS, "write what the daemon needs for it", "it is missing"))
+        elif goal is Goal.PROVISION:
             actions += at_boot(seen)
         if not seen.swap_active:
             actions.append(Action(Step.SWAP_ON, "use it as swap", "it is not in use yet"))

@@ -10,7 +10,7 @@ from tests.unit.cli.driver import CONFIGURATION, Cli
 from tests.unit.header_backup.builders import FACTS, REF
 
 from volward import journal
-from volward.errors import DamagedHeaderError, ProviderUnavailableError, VolwardError
+from volward.errors import DamagedHeaderError, DeviceNotFoundError, ProviderUnavailableError, VolwardError
 from volward.header_backup.facts import Recipient
 from volward.header_backup.files import Stored
 from volward.model import VolumeSpec
@@ -31,7 +31,8 @@ SCRATCH = (
 def test_backup_of_all_goes_on_after_an_error(cli: Cli) -> None:
     cli.configure(CONFIGURATION + SCRATCH)
 
-    def make(spec: VolumeSpec, *, deadline_seconds: float) -> Made:
+    def make(spec: VolumeSpec, *, deadline_seconds: float, ask: bool) -> Made:
+        assert not ask, "this is how the timer runs it"
         if spec.name == "cache":
             raise ProviderUnavailableError("Nobody answers.", resolution="Look.")
         return Made(PATH, STORED, existed=False, remarks=("No recovery key opens it.",))
@@ -47,6 +48,51 @@ def test_a_backup_that_exists(cli: Cli) -> None:
     cli.replace("volward.operations.header_backup.backup", lambda spec, **_: Made(PATH, STORED, existed=True))
     done = cli("header", "backup", "cache")
     assert (done.status, done.out) == (0, f"cache: the header has a proven backup already: {PATH}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "terminal", "asked"), [((), False, False), ((), True, True), (("cache", "queue"), False, True)]
+)
+def test_a_person_is_asked_who_is_there_or_named_a_volume(
+    cli: Cli, arguments: tuple[str, ...], terminal: bool, asked: bool
+) -> None:
+    found = []
+
+    def make(spec: VolumeSpec, *, deadline_seconds: float, ask: bool) -> Made:
+        found.append(ask)
+        return Made(PATH, STORED)
+
+    cli.replace("volward.operations.header_backup.backup", make)
+    if terminal:
+        cli.on_a_terminal()
+    assert cli("header", "backup", *arguments).status == 0
+    assert found == [asked, asked]
+
+
+def test_what_takes_a_person_makes_no_unit_fail(cli: Cli) -> None:
+    made = {"cache": None, "queue": Made(PATH, STORED)}
+    cli.replace("volward.operations.header_backup.backup", lambda spec, **_: made[spec.name])
+    done = cli("header", "backup")
+    assert done.status == 0
+    assert "cache: no backup, because its providers ask a person" in done.err
+    assert "`volward recovery enrol cache`" in done.err
+    assert done.out == f"queue: the header backed up and proven: {PATH}\n"
+
+
+@pytest.mark.parametrize(
+    ("at_boot", "arguments", "status"), [("false", (), 0), ("true", (), 66), ("false", ("cache", "queue"), 66)]
+)
+def test_a_disk_in_a_drawer_makes_no_unit_fail(cli: Cli, at_boot: str, arguments: tuple[str, ...], status: int) -> None:
+    cli.configure(f"[defaults]\nopen_at_boot = {at_boot}\n{CONFIGURATION}")
+
+    def make(spec: VolumeSpec, *, deadline_seconds: float, ask: bool) -> Made:
+        raise DeviceNotFoundError(f"{spec.device} does not exist.", resolution="Plug it in.")
+
+    cli.replace("volward.operations.header_backup.backup", make)
+    done = cli("header", "backup", *arguments)
+    assert done.status == status
+    assert "/dev/disk/by-id/virtio-queue does not exist." in done.err
+    assert ("queue: left out" in done.err) is (status == 0)
 
 
 def test_list(cli: Cli) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import jsonschema
 import pytest
-from tests.unit.cli.driver import Cli
+from tests.unit.cli.driver import CONFIGURATION, Cli
 from tests.unit.report.test_status_json import validator
 
 from volward import journal
-from volward.errors import BusyError, NotEnrolledError
+from volward.errors import BusyError, DeviceNotFoundError, NotEnrolledError, VolwardError
 from volward.model import Action, Fate, KeyslotFate, ProviderKind, Rotation, RotationPlan, Step, VolumeSpec
 from volward.operations.rotate import Looked, Pass, Rotated
 from volward.plan.rotation import Wish
@@ -32,7 +32,7 @@ class Keys:
     def __init__(self, cli: Cli) -> None:
         self.plan = RotationPlan("cache", (RETIRE,), fates=FATES, rotation=ROTATION)
         self.answer: dict[str, Any] = {}
-        self.refused: NotEnrolledError | None = None
+        self.refused: VolwardError | None = None
         self.resumes = ""
         self.wishes: list[Wish] = []
         self.passes: list[tuple[list[str], Pass]] = []
@@ -103,6 +103,20 @@ def test_what_is_due_needs_nobody(cli: Cli, keys: Keys) -> None:
     keys.refused = NOT_ENROLLED
     wrong = cli("rotate", "--due", "cache")
     assert (wrong.status, wrong.err.count("It has no such key.")) == (78, 1)
+
+
+@pytest.mark.parametrize(
+    ("at_boot", "arguments", "status"), [("false", (), 0), ("true", (), 66), ("false", ("cache", "queue"), 66)]
+)
+def test_a_disk_in_a_drawer_makes_no_unit_fail(
+    cli: Cli, keys: Keys, at_boot: str, arguments: tuple[str, ...], status: int
+) -> None:
+    cli.configure(f"[defaults]\nopen_at_boot = {at_boot}\n{CONFIGURATION}")
+    keys.refused = DeviceNotFoundError("The device is not there.", resolution="Plug it in.")
+    done = cli("rotate", "--due", *arguments)
+    assert done.status == status
+    assert ("queue: left out" in done.err) is (status == 0)
+    assert [names for names, _ in keys.passes] == [[]]
 
 
 def test_what_went_wrong_and_what_was_finished(cli: Cli, keys: Keys) -> None:

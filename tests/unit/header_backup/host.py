@@ -156,8 +156,10 @@ class BackupHost:
         directory = self.spec.header_backups
         return sorted(path.name.rpartition(".")[2] for path in directory.iterdir()) if directory.exists() else []
 
-    def backup(self) -> header_backup.Made:
-        return header_backup.backup(self.spec, deadline_seconds=1)
+    def backup(self, *, ask: bool = True) -> header_backup.Made:
+        made = header_backup.backup(self.spec, deadline_seconds=1, ask=ask)
+        assert made is not None
+        return made
 
     def _add(self, key: SecretBytes, number: int, kdf: Pbkdf2 | Argon2id) -> None:
         store = self.store(ProviderKind.CREDENTIAL)

@@ -1,71 +1,91 @@
-"""The unit of the boot calls the very volward that is installed, and whether it is enabled is read, not asked."""
+"""Whether the boot starts a unit is read from links, not asked; systemctl changes it."""
 
-import sys
 from pathlib import Path
 
 import pytest
 from tests.unit.host.recording import Recording
 
 from volward.host import boot
+from volward.host.boot import Link
+
+LINE = "{} loaded {} exited Open and mount the encrypted volumes\n"
 
 
-def test_the_unit_that_is_shipped(tmp_path: Path) -> None:
-    unit = boot.unit(program="/opt/volward/bin/volward", directory=tmp_path)
-    assert unit.path == tmp_path / "volward-open.service"
-    assert "ExecStart=/opt/volward/bin/volward open --all\n" in unit.content
-    assert "/usr/local/bin" not in unit.content
-    assert "LimitCORE=1" in unit.content
+@pytest.fixture
+def units(tmp_path: Path) -> Path:
+    directory = tmp_path / "etc/systemd/system"
+    (directory / "multi-user.target.wants").mkdir(parents=True)
+    return directory
 
 
-@pytest.mark.parametrize(
-    ("name", "mode", "ours"), [("volward", 0o755, True), ("volward", 0o644, False), ("pytest", 0o755, False)]
-)
-def test_the_program_that_runs_now(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, mode: int, ours: bool
-) -> None:
-    program = tmp_path / name
-    program.write_text("#!/bin/sh\n")
-    program.chmod(mode)
-    monkeypatch.setattr(sys, "argv", [str(program), "apply"])
-    expected = str(program) if ours else "/usr/local/bin/volward"
-    assert f"ExecStart={expected} open --all\n" in boot.unit(directory=tmp_path).content
+def want(units: Path, target: str = "multi-user.target") -> Path:
+    link = units / f"{target}.wants" / boot.UNIT
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(f"/etc/systemd/system/{boot.UNIT}")
+    return link
 
 
-def test_a_wheel_brings_the_unit_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "units").mkdir()
-    (tmp_path / "units/volward-open.service").write_text("packaged\n")
-    monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
-    assert boot.unit(program="x", directory=tmp_path).content == "packaged\n"
+def test_enabled(units: Path, tmp_path: Path) -> None:
+    assert not boot.enabled(root=tmp_path)
+    link = want(units)
+    assert not boot.enabled(root=tmp_path), "a link that leads nowhere enables nothing"
+    assert boot.wanting(boot.UNIT, root=tmp_path) == (link,)
+    (units / boot.UNIT).touch()
+    assert boot.link(boot.UNIT, root=tmp_path) is Link.ENABLED
+    link.unlink()
+    assert boot.link(boot.UNIT, root=tmp_path) is Link.DISABLED
+    link.touch()
+    assert not boot.enabled(root=tmp_path), "no link"
 
 
-def test_enabled(tmp_path: Path) -> None:
-    wants = tmp_path / "multi-user.target.wants"
-    wants.mkdir()
-    assert not boot.enabled(directory=tmp_path)
-    (wants / boot.UNIT).symlink_to(tmp_path / boot.UNIT)
-    assert not boot.enabled(directory=tmp_path), "a link that leads nowhere enables nothing"
-    boot.unit(program="x", directory=tmp_path).write()
-    assert boot.enabled(directory=tmp_path)
+def test_a_unit_of_a_package_is_enabled_by_the_same_link(units: Path, tmp_path: Path) -> None:
+    want(units)
+    packaged = tmp_path / "usr/lib/systemd/system" / boot.UNIT
+    packaged.parent.mkdir(parents=True)
+    packaged.touch()
+    assert boot.enabled(root=tmp_path)
+
+
+def test_a_masked_unit_is_not_enabled(units: Path, tmp_path: Path) -> None:
+    want(units)
+    (units / boot.UNIT).symlink_to("/dev/null")
+    assert boot.link(boot.UNIT, root=tmp_path) is Link.MASKED
+    assert not boot.enabled(root=tmp_path)
+    (units / boot.UNIT).unlink()
+    (units / boot.UNIT).symlink_to("/srv/mine")
+    assert not boot.is_masked(boot.UNIT, root=tmp_path)
 
 
 def test_enable(recording: Recording) -> None:
     boot.enable()
-    assert recording.calls == [["systemctl", "enable", "volward-open.service"]]
+    boot.enable([boot.KEY_SOCKET], now=True)
+    assert recording.calls == [
+        ["systemctl", "enable", "volward.service"],
+        ["systemctl", "enable", "--now", "volward-key.socket"],
+    ]
 
 
-def test_the_timer_rotates_what_is_due_once_a_day(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recording: Recording
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["pytest"])
-    service, timer = boot.rotation_units(directory=tmp_path)
-    assert "ExecStart=/usr/local/bin/volward rotate --due\n" in service.content
-    assert {"LimitCORE=1", "MemorySwapMax=0"} <= set(service.content.splitlines())
-    assert {"Persistent=true", "OnCalendar=daily"} <= set(timer.content.splitlines())
-    assert "RandomizedDelaySec=" in timer.content
-    (tmp_path / "timers.target.wants").mkdir()
-    (tmp_path / "timers.target.wants/volward-rotate.timer").symlink_to(timer.path)
-    assert not boot.enabled(boot.ROTATING_TIMER, directory=tmp_path)
-    timer.write()
-    assert boot.enabled(boot.ROTATING_TIMER, directory=tmp_path)
-    boot.enable([boot.ROTATING_TIMER], now=True)
-    assert recording.calls == [["systemctl", "enable", "--now", "volward-rotate.timer"]]
+def test_disable(recording: Recording, units: Path, tmp_path: Path) -> None:
+    (units / "volward-key.socket").touch()
+    links = [want(units), want(units, "default.target")]
+    boot.disable([boot.UNIT, boot.KEY_SOCKET], now=True, root=tmp_path)
+    assert recording.calls == [["systemctl", "disable", "--now", "volward-key.socket"]]
+    assert not any(link.is_symlink() for link in links), "systemctl knows no unit whose file is gone"
+    boot.disable([boot.UNIT], root=tmp_path)
+    boot.disable([boot.KEY_SOCKET], root=tmp_path)
+    assert recording.calls[1:] == [["systemctl", "disable", "volward-key.socket"]]
+
+
+def test_states(recording: Recording) -> None:
+    recording.answer(stdout=LINE.format(boot.UNIT, "active") + LINE.format("volward-key@1.service", "failed") + "\n")
+    assert boot.states([boot.UNIT, "volward-key@.service"]) == {
+        boot.UNIT: "active",
+        "volward-key@1.service": "failed",
+    }
+    words = ["systemctl", "list-units", "--all", "--full", "--plain", "--no-legend"]
+    assert recording.calls == [[*words, boot.UNIT, "volward-key@*.service"]]
+
+
+def test_systemd_does_not_answer(recording: Recording) -> None:
+    recording.fail(1, "System has not been booted with systemd as init system.")
+    assert boot.states([boot.UNIT]) == {}

@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.builders import MOUNT_POINT, SPEC, SWAP
+from tests.unit.builders import FILE_SPEC, MOUNT_POINT, SCRATCH, SPEC, SWAP
 
 from volward.errors import BusyError, ToolFailedError, ToolTimeoutError, VolwardError
 from volward.host import run, systemd
 from volward.host.systemd import UnitFile
-from volward.model import Directory, StoreKind
+from volward.model import Directory, StoreKind, VolumeSpec
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,8 @@ def test_a_mount_is_bound_to_its_mapping_and_to_nothing_else(tmp_path: Path) -> 
         "Before=umount.target\n"
         "BindsTo=dev-mapper-volward\\x2dpgdata.device\n"
         "After=dev-mapper-volward\\x2dpgdata.device\n"
+        "Wants=volward-mapping-pgdata.service\n"
+        "After=volward-mapping-pgdata.service\n"
         "\n"
         "[Mount]\n"
         "What=/dev/mapper/volward-pgdata\n"
@@ -56,6 +58,19 @@ def test_a_mount_is_bound_to_its_mapping_and_to_nothing_else(tmp_path: Path) -> 
         "Type=ext4\n"
         "Options=noatime,context=100%%\n"
     )
+
+
+def test_a_mapping_is_closed_by_cryptsetup_after_its_mount(tmp_path: Path) -> None:
+    what = Path("/dev/mapper/volward-pgdata")
+    unit = systemd.mapping_unit("pgdata", what=what, directory=tmp_path)
+
+    assert unit.path == tmp_path / "volward-mapping-pgdata.service"
+    said = unit.content.splitlines()
+    assert "Before=umount.target" in said and "DefaultDependencies=no" in said
+    close = f"until test ! -e {what} || cryptsetup close volward-pgdata; do sleep 1; done"
+    assert f"ExecStop=timeout 60 sh -c '{close}'" in said
+    assert f"ExecStopPost=-/bin/sh -c 'test ! -e {what} || exec volward holders pgdata'" in said
+    assert not any(line.startswith("ExecStart=") for line in said), "it holds the mapping, it does not open it"
 
 
 def test_a_consumer_is_tied_to_the_real_mount(tmp_path: Path) -> None:
@@ -74,7 +89,7 @@ def test_a_closed_volume_is_waited_for_after_the_opening_at_boot(tmp_path: Path)
     drop_in = systemd.device_drop_in("pgdata", what=Path("/dev/mapper/volward-pgdata"), directory=tmp_path)
 
     assert drop_in.path == tmp_path / r"dev-mapper-volward\x2dpgdata.device.d" / "50-volward.conf"
-    assert drop_in.content.splitlines()[1:] == ["[Unit]", "After=volward-open.service", "JobRunningTimeoutSec=10"]
+    assert drop_in.content.splitlines()[1:] == ["[Unit]", "After=volward.service", "JobRunningTimeoutSec=10"]
 
 
 def test_a_volume_has_a_mount_a_wait_and_a_drop_in_for_each_consumer_that_is_a_unit() -> None:
@@ -85,10 +100,29 @@ def test_a_volume_has_a_mount_a_wait_and_a_drop_in_for_each_consumer_that_is_a_u
     assert [str(unit.path.relative_to(systemd.UNIT_DIRECTORY)) for unit in units] == [
         "srv-volward-pgdata.mount",
         r"dev-mapper-volward\x2dpgdata.device.d/50-volward.conf",
+        "volward-mapping-pgdata.service",
         "postgresql@17-main.service.d/50-volward-pgdata.conf",
     ]
     assert "Options=defaults\n" in units[0].content
-    assert systemd.units_of(SWAP) == ()
+    assert [unit.path.parent.name for unit in systemd.units_of(SWAP)] == ["volward.service.d"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "lines"),
+    [
+        (SPEC, None),
+        (FILE_SPEC, ["ReadWritePaths=-/var/lib/volward/images"]),
+        (SCRATCH, ["CapabilityBoundingSet=CAP_CHOWN CAP_FOWNER", "SystemCallFilter=@chown"]),
+        (SWAP, ["SystemCallFilter=swapon swapoff"]),
+    ],
+)
+def test_the_daemon_is_let_through_to_what_one_volume_needs(spec: VolumeSpec, lines: list[str] | None) -> None:
+    drop_in = systemd.daemon_drop_in(spec)
+
+    assert (drop_in.content.splitlines()[1:] if drop_in else None) == (lines and ["[Service]", *lines])
+    if drop_in:
+        assert drop_in.path == systemd.UNIT_DIRECTORY / "volward.service.d" / f"50-volward-{spec.name}.conf"
+        assert drop_in in systemd.units_of(spec)
 
 
 @pytest.mark.parametrize(("store", "let_in"), [(StoreKind.REDIS, True), (StoreKind.DIRECTORY, False)])
@@ -146,6 +180,25 @@ def _fail(error: type[ToolFailedError], stderr: str) -> Callable[[], run.Complet
         raise error("systemctl ended with status 1.", resolution="Look.", status=1, stderr=stderr)
 
     return answer
+
+
+@pytest.mark.parametrize(
+    ("again", "start", "verb"),
+    [
+        (False, True, "reload-or-restart"),
+        (True, True, "restart"),
+        (False, False, "try-reload-or-restart"),
+        (True, False, "try-restart"),
+    ],
+)
+def test_a_service_follows_without_being_waited_for(
+    monkeypatch: pytest.MonkeyPatch, again: bool, start: bool, verb: str
+) -> None:
+    asked = _answer(monkeypatch, "mutate", lambda: run.Completed((), 0, "", ""))
+
+    systemd.have_follow("volward.service", again=again, start=start)
+
+    assert asked == [("systemctl", "--no-block", verb, "volward.service")]
 
 
 def test_jobs_are_given_to_pid_1(monkeypatch: pytest.MonkeyPatch) -> None:

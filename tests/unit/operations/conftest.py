@@ -2,5 +2,6 @@
 
 from tests.unit.apply.machine import machine
 from tests.unit.operations.stage import stage
+from tests.unit.operations.system_root import system
 
-__all__ = ["machine", "stage"]
+__all__ = ["machine", "stage", "system"]

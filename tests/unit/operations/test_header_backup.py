@@ -20,6 +20,7 @@ from volward.errors import (
     KeyRejectedError,
     NoHeaderBackupError,
     NoOpenerError,
+    NoTerminalError,
     NotProvisionedError,
     ProviderUnavailableError,
     VerificationError,
@@ -114,6 +115,30 @@ def test_one_store_that_does_not_answer_is_left_out_and_said(volume: BackupHost)
     made = volume.backup()
     assert [one.ref.provider for one in made.facts.recipients] == [CREDENTIAL]
     assert any("Vault is sealed" in remark for remark in made.remarks)
+
+
+def test_a_timer_asks_nobody_and_makes_what_it_can(volume: BackupHost) -> None:
+    """A volume whose keys are typed: with a recovery key to seal to, it has a backup that only its sealing proves."""
+    with volume.enrol_recovery():
+        volume.spec = replace(volume.spec, providers=(ProviderKind.PROMPT,))
+        person = volume.store(ProviderKind.PROMPT)
+        person.interactive, person.error = True, NoTerminalError("Nobody is there.", resolution="Come.")
+        with pytest.raises(KeyRejectedError, match="Nobody is there"):
+            volume.backup()
+        made = volume.backup(ask=False)
+        assert [one.is_recovery for one in made.facts.recipients] == [True]
+        assert any("No key was at hand" in remark for remark in made.remarks)
+        assert volume.backup(ask=False).existed
+
+
+def test_a_timer_has_nothing_to_do_where_every_key_is_typed(volume: BackupHost) -> None:
+    volume.spec = replace(volume.spec, providers=(ProviderKind.PROMPT,))
+    volume.store(ProviderKind.PROMPT).interactive = True
+    assert header_backup.backup(volume.spec, deadline_seconds=1, ask=False) is None
+    assert (volume.files(), volume.audited) == ([], [])
+    volume.wreck()
+    with pytest.raises(DamagedHeaderError):
+        header_backup.backup(volume.spec, deadline_seconds=1, ask=False)
 
 
 def test_nobody_to_seal_it_for(volume: BackupHost) -> None:

@@ -26,7 +26,7 @@ from volward.model import (
     VaultServer,
     VolumeSpec,
 )
-from volward.operations import backup_openers, preflight
+from volward.operations import backup_openers, login_life, preflight
 from volward.operations.preflight import DAY_SECONDS
 from volward.operations.proof import Tried
 from volward.report.preflight import HOST, Check, Verdict
@@ -152,7 +152,11 @@ def test_a_person_is_no_provider_of_a_boot(scene: Scene) -> None:
     scene.specs = [replace(builders.SPEC, providers=(PROMPT,))]
     scene.tried["pgdata"] = (Tried(PROMPT, asks=True),)
     assert scene.of("key of prompt") == [(Verdict.PASSED, "asks a person, so it is no help at a boot; not tried")]
-    assert scene.of("keys")[0][0] is Verdict.FAILED
+    (keys,) = (one for one in scene.run() if one.what == "keys")
+    assert keys.verdict is Verdict.FAILED
+    assert "`open_at_boot = false`" in keys.resolution
+    scene.specs = [replace(scene.specs[0], open_at_boot=False)]
+    assert scene.of("keys") == [(Verdict.WARNING, keys.found)]
 
 
 def test_a_denial_that_stops_the_chain(scene: Scene) -> None:
@@ -286,6 +290,21 @@ def test_vault_on_this_host_elsewhere_or_out_of_sight(scene: Scene) -> None:
     assert scene.of("vault on", HOST)[0][0] is Verdict.PASSED
 
 
+def test_volumes_that_wait_for_one_another_are_named(scene: Scene) -> None:
+    data = replace(SPEC, name="data", mount_point=Path("/srv/data"), consumers=())
+    image = Path("/srv/data/vault.img")
+    own = replace(SPEC, name="own", device=image, is_file=True, mount_point=Path("/srv/own"), providers=(CREDENTIAL,))
+    scene.specs = [data, own]
+    scene.tried = {"data": (Tried(VAULT),), "own": (Tried(CREDENTIAL),)}
+    scene.here, scene.files = True, (Path("/srv/own/raft/vault.db"),)
+    ((verdict, said),) = scene.of("order", HOST)
+    assert verdict is Verdict.FAILED
+    assert "own is a file on data" in said
+    assert "data needs its key from Vault (https://vault.example:8200), whose data are on own" in said
+    scene.tried["data"] = (Tried(VAULT), Tried(CREDENTIAL))
+    assert scene.of("order", HOST) == []
+
+
 def test_how_long_the_login_lasts_is_remembered_for_status(scene: Scene) -> None:
     scene.left = replace(NO_END, secret_id_seconds=30.0 * DAY_SECONDS, secret_id_uses=4)
     scene.run()
@@ -299,3 +318,12 @@ def test_how_long_the_login_lasts_is_remembered_for_status(scene: Scene) -> None
     last = scene.remembered[-1]
     assert last.ends_at is not None
     assert last.ends_at - last.seen_at == pytest.approx(50.0)
+
+
+def test_a_token_that_was_renewed_is_remembered(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time_left, "renew", time_left.time_left)
+    scene.left, scene.session.login.can_be_repeated = replace(NO_END, token_renewable=False), False
+    left = login_life.renew(SERVER, FakeProviders(), deadline_seconds=1.0)  # type: ignore[arg-type]
+    (life,) = scene.remembered
+    assert left.token_seconds == 600.0
+    assert life.ends_at == pytest.approx(life.seen_at + 600.0)

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import pytest
 from tests.unit.builders import BLANK, DEVICE, IDENTITY, OTHER_IDENTITY, UUID, unfinished
@@ -22,10 +21,22 @@ from volward.errors import (
     VerificationError,
 )
 from volward.host import boot, systemd
-from volward.host.systemd import UnitFile
+from volward.host.shipped import Part
 from volward.keys.source import KeyRef
-from volward.model import Action, AnnouncedKeyslot, Device, Discrepancy, Identity, Plan, ProviderKind, Step, VolumeSpec
+from volward.model import (
+    Action,
+    AnnouncedKeyslot,
+    Device,
+    Discrepancy,
+    Identity,
+    Plan,
+    ProviderKind,
+    Step,
+    StoreKind,
+    VolumeSpec,
+)
 from volward.operations.provision import Outcome, provision
+from volward.operations.system_install import Ensured
 from volward.secret import SecretBytes
 
 FORMAT = Action(Step.FORMAT, "format it", "blank", destructive=True)
@@ -34,6 +45,7 @@ OPEN = Action(Step.OPEN, "open it", "closed")
 UNITS = Action(Step.WRITE_UNITS, "write the units", "missing")
 MOUNT = Action(Step.MOUNT, "mount it", "not mounted")
 WHOLE = (FORMAT, RECOVERY, OPEN, UNITS, MOUNT)
+INSTALLED = ("install header-backup", "install opening!", "install preflight", "install rotation")
 NOT_TYPED = ConfirmationError("Not typed back.", resolution="Again.")
 
 
@@ -43,22 +55,25 @@ class Nobody:
 
 
 @pytest.fixture(autouse=True)
-def units(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> UnitFile:
-    """The boot's unit: enabled already; a test changes that."""
-    unit = UnitFile(tmp_path / "units/volward-open.service", "[Unit]\n")
-    unit.write()
+def installed(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[Ensured]:
+    """What installing volward's own units answers: there is nothing to do; a test changes that."""
     stage.plans = {"a": Plan("a", WHOLE), "b": Plan("b", WHOLE)}
     stage.seen = {"a": BLANK, "b": BLANK}
-    monkeypatch.setattr(boot, "unit", lambda: unit)
-    timer = UnitFile(tmp_path / "units/volward-rotate.timer", "[Timer]\n")
-    timer.write()
-    monkeypatch.setattr(boot, "rotation_units", lambda: (timer,))
-    monkeypatch.setattr(boot, "enabled", lambda *name: True)
-    monkeypatch.setattr(
-        boot, "enable", lambda *names, now=False: stage.log.append("start the timer" if now else "enable the boot")
-    )
+    answers = [Ensured(reloaded=False, remarks=())]
+
+    def ensure(parts: set[Part], *, insist: frozenset[Part]) -> Ensured:
+        stage.log += [f"install {part}{'!' if part in insist else ''}" for part in sorted(parts)]
+        return answers[-1]
+
+    monkeypatch.setattr("volward.operations.provision.ensure", ensure)
     monkeypatch.setattr(systemd, "reload", lambda: stage.log.append("reload"))
-    return unit
+    monkeypatch.setattr(boot, "enabled", lambda: True)
+    monkeypatch.setattr(
+        systemd,
+        "have_follow",
+        lambda unit, *, again, start: stage.log.append(f"{'' if start else 'try '}{'restart' if again else 'follow'}"),
+    )
+    return answers
 
 
 def run(
@@ -83,7 +98,8 @@ def test_each_step_is_journaled_and_the_whole_is_verified(stage: Stage) -> None:
     (outcome,) = run(stage, A)
     assert outcome == Outcome("a", provisioned=True)
     assert stage.log == [
-        *(f"a {name}" for name in NAMES[:4]), "reload", "a mount", "a verified for provision",
+        *(f"a {name}" for name in NAMES[:4]), *INSTALLED, "reload", "a mount", "a verified for provision",
+        "follow",
     ]  # fmt: skip
     assert records() == [("provision", "done", NAMES)]
     assert stage.watcher.steps[:2] == ["a format", "a format done"]
@@ -123,35 +139,77 @@ def test_nothing_is_reloaded_when_no_unit_was_written(stage: Stage) -> None:
     assert records() == [], "each of these steps shows on the host itself"
 
 
-def test_the_boot_is_enabled_once_and_reloads_by_that(
-    stage: Stage, units: UnitFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(boot, "enabled", lambda *name: bool(name))
-    units.path.unlink()
-    run(stage, A, B)
-    assert stage.log.count("enable the boot") == 1
+def test_units_are_installed_once_for_all_and_that_reloads(stage: Stage, installed: list[Ensured]) -> None:
+    installed.append(Ensured(reloaded=True, remarks=("a file is left alone",)))
+    one, other = run(stage, A, B)
+    assert [line for line in stage.log if "install" in line] == list(INSTALLED)
     assert "reload" not in stage.log
-    assert units.current
+    assert (one.remarks, other.remarks) == (("a file is left alone",), ()), "it is said once"
 
 
-def test_the_timer_of_rotation_is_started_where_a_key_can_be_rotated_without_a_person(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("providers", "timers"),
+    [
+        ((ProviderKind.PROMPT,), ()),
+        ((ProviderKind.PROMPT, ProviderKind.TPM2), ("preflight",)),
+        ((ProviderKind.TPM2, ProviderKind.CREDENTIAL), ("header-backup", "preflight", "rotation")),
+        ((ProviderKind.VAULT, ProviderKind.PROMPT), ("header-backup", "preflight", "rotation")),
+    ],
+)
+def test_a_timer_is_for_what_needs_no_person(
+    stage: Stage, providers: tuple[ProviderKind, ...], timers: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(boot, "enabled", lambda *name: not name)
-    run(stage, replace(A, providers=(ProviderKind.PROMPT, ProviderKind.TPM2)))
-    assert "start the timer" not in stage.log
-    run(stage, replace(B, providers=(ProviderKind.TPM2, ProviderKind.CREDENTIAL)))
-    assert stage.log.count("start the timer") == 1
-    assert stage.log.count("reload") == 1, "enabling reloads"
+    run(stage, replace(A, providers=providers))
+    assert [line for line in stage.log if "install" in line] == sorted(
+        ["install opening!", *(f"install {timer}" for timer in timers)]
+    )
 
 
-def test_a_volume_that_the_boot_does_not_open_leaves_the_boot_alone(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(boot, "enabled", lambda *name: bool(name))
+def test_a_scratch_volume_has_no_keys_and_is_opened_by_the_boot(stage: Stage) -> None:
+    run(stage, replace(A, store=StoreKind.SCRATCH, providers=()))
+    assert [line for line in stage.log if "install" in line] == ["install opening!", "install preflight"]
+
+
+def test_a_volume_that_the_boot_does_not_open_leaves_the_boot_alone(stage: Stage) -> None:
     run(stage, replace(A, open_at_boot=False))
-    assert "enable the boot" not in stage.log
+    assert [line for line in stage.log if "install" in line] == ["install header-backup", "install rotation"]
     assert "reload" in stage.log
+
+
+def test_units_that_cannot_be_installed_are_every_volumes_outcome(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(parts: set[Part], *, insist: frozenset[Part]) -> Ensured:
+        raise ToolFailedError("systemctl failed.", resolution="Look.")
+
+    monkeypatch.setattr("volward.operations.provision.ensure", fail)
+    assert all(isinstance(one.error, ToolFailedError) for one in run(stage, A, B))
+    assert "a mount" not in stage.log
+
+
+def test_what_the_daemons_sandbox_has_to_let_through_is_had_by_a_restart(stage: Stage) -> None:
+    run(stage, replace(A, is_file=True))
+    assert stage.log[-1] == "restart"
+    stage.plans["a"] = Plan("a", (OPEN,))
+    run(stage, replace(A, is_file=True))
+    assert stage.log[-1] == "follow"
+
+
+@pytest.mark.parametrize("at_boot", [False, True])
+def test_a_daemon_that_the_boot_does_not_start_follows_only_when_it_runs(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, at_boot: bool
+) -> None:
+    monkeypatch.setattr(boot, "enabled", lambda: False)
+    assert run(stage, replace(A, open_at_boot=at_boot))[0].provisioned
+    assert stage.log[-1] == "try follow"
+
+
+def test_a_daemon_that_does_not_start_is_not_the_volumes_failure(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(unit: str, *, again: bool, start: bool) -> None:
+        raise ToolFailedError("systemctl ended with status 1.", resolution="Look.", status=1, stderr="")
+
+    monkeypatch.setattr(systemd, "have_follow", fail)
+    assert run(stage, A)[0].provisioned
 
 
 # --- trouble ----------------------------------------------------------------------------------------------
@@ -321,12 +379,11 @@ def test_the_next_run_goes_on_with_the_journal_of_the_first(stage: Stage) -> Non
 def test_units_that_the_first_run_wrote_are_read_by_the_second(stage: Stage) -> None:
     stage.watcher.stop_after = 4
     run(stage, A)
-    assert "reload" not in stage.log or stage.log.pop() == "reload"
     stage.watcher.stop_after = 10_000
     stage.plans["a"] = Plan("a", (MOUNT,))
     stage.log.clear()
     run(stage, A)
-    assert stage.log[:2] == ["reload", "a mount"]
+    assert stage.log[: len(INSTALLED) + 2] == [*INSTALLED, "reload", "a mount"]
 
 
 def test_a_cut_after_the_last_step_is_only_verified(stage: Stage) -> None:

@@ -1,0 +1,115 @@
+"""What the daemon sees of the volumes: sysfs, PID 1's mountinfo and /proc/swaps. No child process.
+
+A few reads a volume, so that it can look at every event; see sysfs-block-dm and proc(5).
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from volward import pins
+from volward.errors import JournalError
+from volward.host import block, mapping, mount
+from volward.host.mount import Mounts
+from volward.host.usage import Usage
+from volward.model import Mapping, MappingState
+from volward.service.board import Sight
+from volward.service.task import Watched
+
+_NOT_JUDGED = (MappingState.UNKNOWN, MappingState.SUSPENDED, MappingState.FOREIGN)
+
+
+def look(volumes: Iterable[Watched]) -> dict[str, Sight]:
+    """Look at all volumes; one that cannot be judged is not told of. Raises OSError without sysfs or proc."""
+    moment = Moment()
+    moment.demand()
+    return {volume.name: sight for volume in volumes if (sight := moment.sight_or_none(volume)) is not None}
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The host at one moment; what all volumes share is read once."""
+
+    sysfs: Path = mapping.SYSFS
+    proc: Path = block.PROC
+    dev: Path = block.DEV
+    pins: Path = pins.DIRECTORY
+
+    def demand(self) -> None:
+        """Raise OSError when the host cannot be looked at."""
+        self._names, self._mounts, self._usage  # noqa: B018 (each is read once, here)
+
+    def sight_or_none(self, volume: Watched) -> Sight | None:
+        """Say what is seen of one volume; None also when its own path cannot be read (the disk below its file)."""
+        try:
+            return self.sight(volume)
+        except OSError:
+            return None
+
+    def sight(self, volume: Watched) -> Sight | None:
+        """Say what is seen of one volume; None when that is nothing to go by (`volward status` tells more)."""
+        device = Path(volume.device)
+        there = device.exists()
+        mapped = self._mapping(volume, device if there else None)
+        if mapped is None or mapped.state in _NOT_JUDGED:
+            return None
+        zombie = mapped.state is MappingState.ZOMBIE
+        here = self._mounts.at(Path(volume.mount_point)) if volume.mount_point else None
+        mounted = here is not None and here.number == mapped.number
+        if not volume.mount_point and mapped.node is not None:
+            mounted = self._usage.is_swap(mapped.node)
+        return Sight(
+            device=there,
+            mapping=mapped.state is not MappingState.ABSENT,
+            mounted=mounted,
+            sequence=mapping.disk_sequence(mapped.number, sysfs=self.sysfs),
+            zombie=zombie,
+            read_only=here is not None and mounted and "ro" in here.options,
+            used_percent=_used_percent(here.target) if here is not None and mounted else 0,
+        )
+
+    def _mapping(self, volume: Watched, device: Path | None) -> Mapping | None:
+        """Return the mapping of the volume's name; what its header was is known from the pin, without reading it."""
+        try:
+            pin = None if volume.scratch else pins.read(volume.name, directory=self.pins)
+            number = _number(device) if device is not None and not volume.is_file else None
+        except (JournalError, OSError):
+            return None
+        return mapping.look(
+            volume.mapping,
+            luks_uuid=pin.luks_uuid if pin else None,
+            backing_number=number,
+            backing_file=device.resolve() if device is not None and volume.is_file else None,
+            plain=volume.scratch,
+            known=self._names,
+            sysfs=self.sysfs,
+        )
+
+    @cached_property
+    def _mounts(self) -> Mounts:
+        return Mounts(mount.table(proc=self.proc))
+
+    @cached_property
+    def _usage(self) -> Usage:
+        return Usage(self.proc, self.dev, mounts=self._mounts.all)
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        return mapping.names(sysfs=self.sysfs)
+
+
+def _used_percent(mounted: Path) -> int:
+    """Of the space that others than root can have (statvfs(3)); 0 when it cannot be said."""
+    try:
+        space = os.statvfs(mounted)
+    except OSError:
+        return 0
+    used, free = space.f_blocks - space.f_bfree, space.f_bavail
+    return 100 * used // (used + free) if used + free else 0
+
+
+def _number(device: Path) -> str:
+    status = device.stat()
+    return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"

@@ -1,0 +1,166 @@
+"""The worker: one pass of the daemon in a process of its own, `python3 -m volward.service.work`.
+
+It reads a Task from standard input, loads the configuration, opens, releases, and starts what waited for the volumes;
+each answer is written as soon as it is known. What it loaded, and every key, leaves with it.
+"""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO
+
+from volward import config, lock, openings, stores
+from volward.errors import DeviceNotFoundError, DeviceUnknownError, UnknownVolumeError, VolwardError
+from volward.host import run
+from volward.keys.providers import Providers
+from volward.model import StoreKind, VaultLoginMethod, VolumeSpec
+from volward.operations import login_life
+from volward.operations.close import release_volume
+from volward.operations.open import Opened, open_volumes
+from volward.operations.watcher import Watcher
+from volward.os_errors import explained
+from volward.service.task import Again, Answer, Ended, Lease, Loaded, Problems, Task, Watched, line, read_task
+from volward.service.waiters import Waiters
+
+ROOT = Path("/etc/volward")
+_RELOAD = "`volward reload` has the daemon read it again."
+_STOPPING = threading.Event()  # the daemon is to end: no further step is begun
+
+
+class Stoppable(Watcher):
+    """Lets a step end, and begins no other once the daemon was told to end."""
+
+    def interrupted(self) -> bool:
+        return _STOPPING.is_set()
+
+
+class Worker:
+    """One pass; answers go to ``out``."""
+
+    def __init__(self, specs: Sequence[VolumeSpec], task: Task, out: BinaryIO) -> None:
+        self._specs = {spec.name: spec for spec in specs}
+        self._task = task
+        self._out = out
+        self._lock = threading.Lock()
+        self._waiters = Waiters(self._specs, _STOPPING)
+
+    def run(self) -> None:
+        """Tell of the configuration, then do what the task says."""
+        for spec in self._specs.values():
+            self.say(watched(spec))
+        self.say(Loaded())
+        for name in (*self._task.open, *self._task.release, *self._task.revive):
+            if name not in self._specs:
+                self.say(
+                    _failed(name, UnknownVolumeError("It is not in the configuration any more.", resolution=_RELOAD))
+                )
+        lost = [self._specs[name] for name in self._task.release if name in self._specs]
+        if lost:
+            with ThreadPoolExecutor(max_workers=len(lost)) as pool:
+                list(pool.map(self._release, lost))
+        wanted = [self._specs[name] for name in self._task.open if name in self._specs]
+        if wanted:
+            opened = open_volumes(wanted, Stoppable(), deadline_seconds=self._task.deadline_seconds, tell=self._opened)
+            self._see_to_containers([one.volume for one in opened if one.error is None])
+        revived = [name for name in self._task.revive if name in self._specs]
+        for name in revived:
+            self.say(Ended(name, started=self._waiters.start_units(name)))
+        self._see_to_containers(revived)
+        if self._task.renew:
+            self._renew()
+
+    def _see_to_containers(self, volumes: Sequence[str]) -> None:
+        for name in sorted(self._waiters.start_containers(volumes)):
+            self.say(Again(name))
+
+    def say(self, answer: Answer) -> None:
+        """Write one answer; threads share the pipe."""
+        with self._lock:
+            self._out.write(line(answer))
+            self._out.flush()
+
+    def _opened(self, one: Opened) -> None:
+        if one.error is not None:
+            self.say(_failed(one.volume, one.error))
+            return
+        self.say(Ended(one.volume, one.opened_by, one.degraded, self._waiters.start_units(one.volume)))
+
+    def _renew(self) -> None:
+        servers = {one.vault.server for one in self._specs.values() if one.vault is not None and leased_from(one)}
+        with Providers() as providers:
+            for server in servers:
+                try:
+                    left = login_life.renew(server, providers, deadline_seconds=self._task.deadline_seconds)
+                except (VolwardError, ImportError) as error:
+                    self.say(Lease(server.address, error=f"{error}"))
+                else:
+                    self.say(Lease(server.address, left.token_seconds))
+
+    def _release(self, spec: VolumeSpec) -> None:
+        lost_usec = self._task.lost_usec.get(spec.name, time.monotonic_ns() // 1000)
+        self._waiters.stop(spec.name, lost_usec)
+        try:
+            with explained(f"Releasing {spec.name}"):
+                release_volume(spec)
+        except VolwardError as error:
+            self.say(_failed(spec.name, error))
+        else:
+            self.say(Ended(spec.name))
+
+
+def watched(spec: VolumeSpec) -> Watched:
+    """Return what the daemon has to know of a volume. One that asks a person is not opened by itself."""
+    return Watched(
+        name=spec.name,
+        device=str(spec.device),
+        mapping=spec.mapping_name,
+        mount_point=str(spec.mount_point or ""),
+        is_file=spec.is_file,
+        scratch=spec.store is StoreKind.SCRATCH,
+        consumers=spec.consumers,
+        opens=spec.open_at_boot,
+        leased_from=leased_from(spec),
+        closed_by_hand=(last := openings.read(spec.name)) is not None and last.closed_by_hand,
+    )
+
+
+def leased_from(spec: VolumeSpec) -> str:
+    """Return the server that gave this host a token for good, which only renewing keeps alive; "" for other logins."""
+    if spec.vault is None or spec.vault.server.login.method is not VaultLoginMethod.TOKEN:
+        return ""
+    return spec.vault.server.address
+
+
+def _failed(volume: str, error: VolwardError) -> Ended:
+    return Ended(
+        volume,
+        code=error.code,
+        error=error.what,
+        resolution=error.resolution,
+        # What cannot be told now, of a disk that is just coming, say, may be told in a moment.
+        needs_a_person=error.exit_status.needs_a_person and not isinstance(error, DeviceUnknownError),
+        away=isinstance(error, DeviceNotFoundError),
+    )
+
+
+def main() -> int:
+    """Do one pass."""
+    run.forbid_core_dumps()
+    lock.of_daemon()
+    signal.signal(signal.SIGTERM, lambda *_: _STOPPING.set())
+    task = read_task(sys.stdin.buffer.readline())
+    try:
+        specs = tuple(stores.specs(config.load(ROOT)).values())
+    except VolwardError as error:
+        sys.stdout.buffer.write(line(Problems(f"{error}")))
+        return int(error.exit_status)
+    Worker(specs, task, sys.stdout.buffer).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
