@@ -73,6 +73,10 @@ class Daemon:
         """Why the configuration could not be read; what was known before stays."""
         return self._problems
 
+    def say(self, line: str) -> None:
+        """Write a line to the journal, with its priority before it (sd-daemon(3)); the control socket has some, too."""
+        self._outside.say(line)
+
     # --- what happens outside ---------------------------------------------------------------------------
 
     def look_again(self) -> None:

@@ -30,7 +30,7 @@ async def watch(daemon: Daemon, *, control: Path = endpoint.PATH) -> None:
             _hear(stack.enter_context(BlockEvents()), daemon.look_again),
             _hear(stack.enter_context(NetworkChanges()), daemon.hurry),
         )
-        server = ControlServer(daemon, access=Access(group=_group()))
+        server = ControlServer(daemon, access=Access(group=_group()), say=daemon.say)
         await server.start(listening)
         listeners = [asyncio.create_task(one) for one in heard]
         try:

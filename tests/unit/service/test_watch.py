@@ -3,14 +3,18 @@
 import asyncio
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.unit.service.stage import Stage
 
-from volward.errors import BusyError
+from volward.errors import BusyError, DaemonAnswerError
 from volward.service import client
+from volward.service import watch as watch_module
+from volward.service.control import ControlServer
 from volward.service.daemon import Daemon
+from volward.service.peer import Peer
 from volward.service.watch import keep_alive, watch
 
 
@@ -34,6 +38,26 @@ def test_signals_and_the_control_socket(stage: Stage, tmp_path: Path) -> None:
     asyncio.run(both())
     assert "STOPPING=1" in stage.notified
     assert not path.exists()
+
+
+def test_what_the_control_socket_says_goes_where_the_daemons_lines_go(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is only printed stands in a buffer until something else is said."""
+    path = tmp_path / "control.sock"
+    monkeypatch.setattr(watch_module, "ControlServer", partial(ControlServer, peer_of=lambda _: Peer(7, 1000)))
+
+    async def both() -> None:
+        stage.daemon = Daemon(stage.outside)
+        running = asyncio.create_task(watch(stage.daemon, control=path))
+        await stage.until(lambda: "READY=1" in stage.notified)
+        with pytest.raises(DaemonAnswerError):
+            await asyncio.to_thread(client.status, path)
+        stage.daemon.stop()
+        await running
+
+    asyncio.run(both())
+    assert "<4>Process 7 of user 1000 asked on the control socket, and got no answer." in stage.said
 
 
 @pytest.mark.parametrize("environment", [{}, {"WATCHDOG_USEC": "4000000", "WATCHDOG_PID": "1"}])
