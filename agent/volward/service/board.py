@@ -42,12 +42,18 @@ class Sight:
     sequence: str = ""  # of the mapping (sysfs diskseq): another one is another mapping
     zombie: bool = False  # the mapping stands on a device that is gone
     read_only: bool = False  # the file system went read-only, or was mounted so
+    errors: bool = False  # the file system has met some since it was last checked
     used_percent: int = 0  # of the file system's space
+    other: str = ""  # what has the mapping's name, and is not the volume's; then nothing else of this look counts
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """What is wrong with an open volume, as sentences without their end."""
-        found = ["its file system is read-only"] if self.read_only else []
+        found = [self.other] if self.other else []
+        if self.read_only:
+            found.append("its file system is read-only")
+        if self.errors:
+            found.append("its file system has met errors since it was last checked (the kernel's log has them)")
         if self.used_percent >= FULL_PERCENT:
             found.append(f"its file system is full to {self.used_percent} %")
         return tuple(found)
@@ -114,7 +120,9 @@ class Board:
         changes: list[Change] = []
         for name, sight in sights.items():
             row = self._rows.get(name)
-            if row is not None:
+            if row is not None and sight.other:
+                changes += self._keep(row, sight)
+            elif row is not None:
                 state = _judged(row, sight)
                 opened = state is State.OPEN and row.state is not State.OPEN
                 after = replace(row, sight=sight)
@@ -210,6 +218,12 @@ class Board:
         times += [row.next_try for row in self.rows if row.state is State.WAITING and row.next_try is not None]
         times += [row.next_try or now for row in self.rows if _is_to_be_released(row)]
         return max(0.0, min(times) - now) if times else None
+
+    def _keep(self, row: Row, sight: Sight) -> tuple[Change, ...]:
+        """Note that something else has the name of its mapping: nothing is done about it, and it is told of once."""
+        known = row.sight or Sight(device=sight.device, mapping=False, mounted=False)
+        after = self._rows[row.volume.name] = replace(row, sight=replace(known, other=sight.other))
+        return () if known.other == sight.other else (Change(after, after.state, sight.other),)
 
     def _paused(self, row: Row, now: float, *, longest: float = LONGEST_PAUSE_SECONDS) -> Row:
         pause = min(longest, FIRST_PAUSE_SECONDS * 2.0 ** min(row.tries, 20)) * (0.5 + self._chance() / 2)

@@ -23,6 +23,13 @@ STYLES = {
     "lost": "bold red",
     "stopped": "bold red",
 }
+# What somebody did, or what happened, of which the state is but a word.
+_MEANINGS = {
+    "unmounted": "Somebody unmounted it, and it stays so: `volward open {name}` mounts it.",
+    "closed by hand": "Somebody closed it, and it stays so until `volward open {name}` or `volward reload`.",
+    "lost": "Its device went away while it was open. It is opened again when the device is back.",
+    "away": "Its device is not there. It is opened when the device appears.",
+}
 
 
 def row(volume: LiveVolume) -> tuple[str, ...]:
@@ -102,6 +109,8 @@ def _change(old: LiveVolume | None, new: LiveVolume) -> str:
 def _remarks(volume: LiveVolume) -> Iterator[str]:
     for sentence in volume.degraded:
         yield f"  ! {sentence}"
+    if meaning := _MEANINGS.get(volume.state):
+        yield f"  - {meaning.format(name=volume.name)}"
     if volume.failure:
         first, *rest = _lines(volume.failure.what)
         yield f"  ! {first}"

@@ -24,8 +24,9 @@ def live_volume(row: Row, clock: LiveClock) -> LiveVolume:
     failed = last is not None and bool(last.code)
     is_open = row.state is State.OPEN
     degraded = last.degraded if is_open and last is not None else ()
-    if is_open and row.sight is not None:
-        degraded = (*degraded, *row.sight.reasons)
+    if row.sight is not None:
+        seen = row.sight.reasons if is_open else tuple(filter(None, [row.sight.other]))
+        degraded = (*degraded, *seen)
     return LiveVolume(
         name=row.volume.name,
         state=str(row.state),

@@ -14,11 +14,11 @@ from volward.errors import JournalError
 from volward.host import block, mapping, mount
 from volward.host.mount import Mounts
 from volward.host.usage import Usage
-from volward.model import Mapping, MappingState
+from volward.model import Mapping, MappingState, Mount
 from volward.service.board import Sight
 from volward.service.task import Watched
 
-_NOT_JUDGED = (MappingState.UNKNOWN, MappingState.SUSPENDED, MappingState.FOREIGN)
+_NOT_JUDGED = (MappingState.UNKNOWN, MappingState.SUSPENDED)
 
 
 def look(volumes: Iterable[Watched]) -> dict[str, Sight]:
@@ -55,6 +55,8 @@ class Moment:
         mapped = self._mapping(volume, device if there else None)
         if mapped is None or mapped.state in _NOT_JUDGED:
             return None
+        if mapped.state is MappingState.FOREIGN:
+            return Sight(device=there, mapping=True, mounted=False, other=mapped.detail.rstrip("."))
         zombie = mapped.state is MappingState.ZOMBIE
         here = self._mounts.at(Path(volume.mount_point)) if volume.mount_point else None
         mounted = here is not None and here.number == mapped.number
@@ -67,6 +69,7 @@ class Moment:
             sequence=mapping.disk_sequence(mapped.number, sysfs=self.sysfs),
             zombie=zombie,
             read_only=here is not None and mounted and "ro" in here.options,
+            errors=here is not None and mounted and self._has_errors(mapped, here),
             used_percent=_used_percent(here.target) if here is not None and mounted else 0,
         )
 
@@ -86,6 +89,15 @@ class Moment:
             known=self._names,
             sysfs=self.sysfs,
         )
+
+    def _has_errors(self, mapped: Mapping, here: Mount) -> bool:
+        """Whether ext4 has counted errors (sysfs-fs-ext4): one that gave up because of them need not say "ro"."""
+        if mapped.node is None or here.file_system != "ext4":
+            return False
+        try:
+            return int((self.sysfs / "fs/ext4" / mapped.node.name / "errors_count").read_text()) > 0
+        except (OSError, ValueError):
+            return False
 
     @cached_property
     def _mounts(self) -> Mounts:

@@ -15,6 +15,7 @@ CLOSED = Sight(device=True, mapping=False, mounted=False)
 OPEN = Sight(device=True, mapping=True, mounted=True, sequence="9")
 AWAY = Sight(device=False, mapping=False, mounted=False)
 ZOMBIE = Sight(device=False, mapping=True, mounted=True, zombie=True)
+OTHER = Sight(device=True, mapping=True, mounted=False, other="A mapping volward-data exists and is not this volume")
 SEALED = Ended("data", code="VW0407", error="Vault is sealed.", resolution="Unseal it.")
 DENIED = Ended("data", code="VW0402", error="No.", resolution="Ask.", needs_a_person=True)
 GONE = Ended("data", code="VW0301", error="It is not there.", resolution="Plug it in.", away=True)
@@ -382,6 +383,10 @@ def test_a_volume_that_is_asked_for_is_opened(name: str) -> None:
         (replace(OPEN, read_only=True), [READ_ONLY]),
         (replace(OPEN, used_percent=94), []),
         (
+            replace(OPEN, errors=True),
+            ["its file system has met errors since it was last checked (the kernel's log has them)"],
+        ),
+        (
             replace(OPEN, used_percent=95, read_only=True),
             [f"{READ_ONLY}; its file system is full to 95 %"],
         ),
@@ -395,6 +400,27 @@ def test_what_is_noticed_of_an_open_volume(sight: Sight, remarks: list[str]) -> 
         (remark, State.OPEN, State.OPEN) for remark in remarks
     ]
     assert board.see({"data": sight}, 3.0) == (), "it is said once"
+
+
+def test_another_mapping_of_its_name_is_told_of_and_nothing_is_done_about_it() -> None:
+    board = opened(board_of())
+    (change,) = board.see({"data": OTHER}, 2.0)
+    assert (change.remark, change.before, change.row.state) == (OTHER.other, State.OPEN, State.OPEN)
+    assert change.row.sight == replace(OPEN, other=OTHER.other)
+    assert board.see({"data": OTHER}, 3.0) == (), "it is said once"
+    assert (due(board, 9e9), board.next_wake(3.0)) == (None, None)
+    (change,) = board.see({"data": OPEN}, 4.0)
+    assert change.remark == "all is well again"
+
+
+def test_another_mapping_of_its_name_is_told_of_also_when_it_was_there_before() -> None:
+    board = board_of()
+    (change,) = board.see({"data": OTHER}, 0.5)
+    assert (change.remark, change.row.state) == (OTHER.other, State.CLOSED)
+    assert due(board) == Task(open=("data",), deadline_seconds=5.0), "the pass refuses, and says what to do"
+    board.ended(DENIED, 1.0)
+    board.see({"data": CLOSED}, 2.0)
+    assert state(board) is State.STOPPED, "nothing of its own was ever seen"
 
 
 def test_what_was_noticed_is_over() -> None:

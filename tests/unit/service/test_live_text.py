@@ -46,6 +46,15 @@ def test_what_is_wrong_stands_below_with_what_to_do() -> None:
     assert f"The last pass over pgdata, redis ended {moment(1001)}." in text
 
 
+def test_what_somebody_did_is_a_sentence() -> None:
+    unmounted, closed = replace(PGDATA, state="unmounted"), replace(REDIS, state="closed by hand")
+    text = _below(replace(STATUS, volumes=(unmounted, closed)))
+    assert (
+        "pgdata is unmounted:\n  - Somebody unmounted it, and it stays so: `volward open pgdata` mounts it.\n" in text
+    )
+    assert "  - Somebody closed it, and it stays so until `volward open redis` or `volward reload`.\n" in text
+
+
 def test_a_failure_of_several_lines_is_indented() -> None:
     many = replace(REDIS, failure=Failure("VW0407", "Nothing opened it:\nvault: sealed", ""), degraded=())
     assert "  ! Nothing opened it:\n    vault: sealed\n    \n    (VW0407" in _below(replace(STATUS, volumes=(many,)))

@@ -34,6 +34,11 @@ def test_an_open_one_that_failed_before_has_no_failure() -> None:
     assert (told.failure, told.opened_by, told.degraded) == (None, "", ())
 
 
+def test_another_mapping_of_its_name_is_told_of_in_every_state() -> None:
+    other = Sight(device=True, mapping=False, mounted=False, read_only=True, other="something else")
+    assert live_volume(Row(DATA, State.BY_HAND, 110.0, sight=other), CLOCK).degraded == ("something else",)
+
+
 @pytest.mark.parametrize(
     ("state", "waits_for"),
     [

@@ -68,6 +68,16 @@ def test_a_file_system_that_went_read_only(world: World) -> None:
     assert world.sight() == Sight(device=True, mapping=True, mounted=True, sequence="7", read_only=True)
 
 
+@pytest.mark.parametrize(("counted", "errors"), [("0\n", False), ("3\n", True), ("", False)])
+def test_a_file_system_that_met_errors(world: World, counted: str, errors: bool) -> None:
+    world.mapped()
+    world.mountinfo(MOUNTED.format("rw", "rw"))
+    counter = world.sysfs / "fs/ext4/dm-0/errors_count"
+    counter.parent.mkdir(parents=True)
+    counter.write_text(counted)
+    assert world.sight() == Sight(device=True, mapping=True, mounted=True, sequence="7", errors=errors)
+
+
 def test_a_disk_that_was_pulled(world: World) -> None:
     world.mapped()
     world.mountinfo(MOUNTED.format("rw", "rw"))
@@ -77,18 +87,27 @@ def test_a_disk_that_was_pulled(world: World) -> None:
     assert seen == Sight(False, True, True, sequence="7", zombie=True)
 
 
-def test_what_is_not_the_volumes_is_not_judged(world: World) -> None:
+def test_what_is_not_the_volumes_is_told_of(world: World) -> None:
     world.mapped("CRYPT-LUKS2-0000-other")
+    seen = world.sight()
+    assert seen is not None and (seen.device, seen.mounted) == (True, False)
+    assert "A mapping volward-data exists and is not this volume" in seen.other
+
+
+def test_what_cannot_be_judged_is_not_told_of(world: World) -> None:
+    upper = world.mapped()
+    (upper / "dm/suspended").write_text("1\n")
     assert world.sight() is None
     (world.pins / "data.json").write_text("nonsense")
     assert world.sight() is None
 
 
-def test_an_open_mapping_without_a_pin_is_not_judged(world: World) -> None:
+def test_an_open_mapping_without_a_pin_is_not_the_volumes(world: World) -> None:
     pins.remove("data", directory=world.pins)
     assert world.sight() == Sight(device=True, mapping=False, mounted=False)
     world.mapped()
-    assert world.sight() is None
+    seen = world.sight()
+    assert seen is not None and "though the volume has no LUKS header" in seen.other
 
 
 def test_a_volume_in_a_file(world: World) -> None:
