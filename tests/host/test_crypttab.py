@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 from tests.faults.volume import MOUNT_POINT, configure, export
+from tests.host.test_service import said, until, writer
 from tests.lab.host import MIB, Host
 
 CANARY = f"{MOUNT_POINT}/canary"
+BOOTS = 3
 UNIT = "systemd-cryptsetup@volward\\x2ddata.service"
 
 
@@ -47,3 +49,30 @@ def test_systemd_opens_with_the_key_that_volward_gives(host: Host) -> None:
     assert host.get(CANARY) == b"kept\n"
     assert "went to systemd-cryptsetup" in host.journal("--boot=0", "VOLWARD_EVENT=key-serve")
     assert key not in host.journal().encode()
+
+
+@pytest.mark.lab
+@pytest.mark.full
+def test_systemd_opens_at_the_boot_and_the_daemon_does_not_open_again(host: Host) -> None:
+    disk = host.disk("TAB-2", 96 * MIB)
+    configure(host, disk.link, more='credential = { seal = "host" }\nconsumers = ["writer.service"]')
+    writer(host)
+    host.volward("apply", "--yes", "data", "--no-recovery", timeout=600)
+    host.sh(f"echo kept >{CANARY}; volward export crypttab --install >>/etc/crypttab; sync")
+    for _ in range(BOOTS):
+        host.reboot()
+        host.wait_until_booted()
+        until(host, "systemctl is-active --quiet writer.service && test -s /srv/volward/data/beat")
+        assert host.get(CANARY) == b"kept\n"
+
+        opened = host.journal("--boot=0", f"--unit={UNIT}")
+        assert "already active" not in opened, opened
+        assert host.run("systemctl", "is-active", UNIT).stdout == "active\n"
+        assert host.journal("--boot=0", "VOLWARD_EVENT=key-serve").count("went to systemd-cryptsetup") == 1
+        said(host, "data: open and in use")
+        daemon = host.journal("--boot=0", "--unit=volward.service")
+        assert "(key: " not in daemon and "not open" not in daemon, daemon
+        holders = host.sh('ls "/sys/class/block/$(basename "$1")/holders"', disk.path_in_guest).stdout.split()
+        assert len(holders) == 1
+        assert host.run("systemctl", "--failed", "--no-legend", "--plain").stdout == ""
+        assert "1 volume: 1 open." in host.volward("status", "--live").stdout
