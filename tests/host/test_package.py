@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.volume import CREDENTIAL, MOUNT_POINT, configure
+from tests.host.load import Load
 from tests.lab import availability, deb
 from tests.lab.deb import Package
 from tests.lab.errors import LabUnavailableError
@@ -19,6 +20,14 @@ LOG = f"{MOUNT_POINT}/log"
 WRITER = f"while date +%s.%N >>{LOG}; do sync {LOG}; sleep 0.1; done"
 UNITS = ("volward.service", "volward-rotate.timer", "volward-header-backup.timer", "volward-preflight.timer")
 MAPPING_UNIT = "/etc/systemd/system/volward-mapping-data.service"
+DATABASE = """
+[volumes.pg]
+device = "{device}"
+store = "postgres"
+mount_point = "/srv/volward/pg"
+keys = ["credential"]
+credential = {{ seal = "host" }}
+"""
 KEPT = (
     CREDENTIAL,
     "/etc/volward/volward.d/data.toml",
@@ -136,6 +145,26 @@ def test_a_volume_in_use_stays_through_upgrade_removal_and_purge(host: Host, pac
     assert host.get(LOG) == content
     host.run("/usr/bin/volward", "system", "install")
     assert host.run("systemctl", "is-enabled", *UNITS).stdout.split() == ["enabled"] * len(UNITS)
+
+
+@pytest.mark.full
+@pytest.mark.lab
+def test_a_database_under_load_notices_no_upgrade(host: Host, packages: tuple[Package, Package]) -> None:
+    host.run("rm", "/usr/local/bin/volward")
+    install(host, packages[0], dependencies=True)
+    host.put("/etc/volward/volward.toml", DATABASE.format(device=host.disk("DEB-4", 512 * MIB).link))
+    host.run("/usr/bin/volward", "apply", "--yes", "pg", "--no-recovery", timeout=600)
+    host.run("systemctl", "start", "volward.service", timeout=300)
+    load = Load(host)
+    before = load.in_use()
+    for package in (packages[1], packages[1], packages[0]):  # a newer one, the same once more, and back
+        daemon = main_process(host)
+        install(host, package)
+        assert main_process(host) not in (daemon, "0")
+        load.goes_on()
+        assert load.in_use() == before
+    load.end()
+    assert "1 volume: 1 open." in host.run("/usr/bin/volward", "status", "--live").stdout
 
 
 @pytest.mark.lab
