@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from tests.host.test_service import below, said, until
-from tests.host.test_vault_volumes import PORT, prepare
 from tests.lab.databases import POSTGRES
 from tests.lab.host import MIB, Host
+from tests.vault import lab_login
 from tests.vault.certificates import Authority
 from tests.vault.server import Server
 
@@ -48,7 +48,9 @@ def test_it_starts_when_the_key_arrives_and_not_before(host: Host, tmp_path: Pat
     with Server(tmp_path / "vault", authority=Authority(tmp_path / "ca")) as server:
         pg, work = host.disk("BOOT-PG", 320 * MIB), host.disk("BOOT-WORK", 96 * MIB)
         host.put("/etc/systemd/system/worker.service", WORKER)
-        prepare(server, host, volumes=VOLUMES.format(pg=pg.link, work=work.link))
+        role = lab_login.allow(server, "lab")
+        vault = lab_login.deliver(host, server, role, wrapped=True, timeout_seconds=30)
+        host.put("/etc/volward/volward.toml", vault + VOLUMES.format(pg=pg.link, work=work.link))
         host.volward("apply", "--yes", "pg", "work", "--no-recovery", timeout=600)
         POSTGRES.start(host)
         POSTGRES.write_rows(host, "kept")
@@ -73,7 +75,7 @@ def test_it_starts_when_the_key_arrives_and_not_before(host: Host, tmp_path: Pat
             assert host.sh(each, ok=None).status != 0, each
         assert below(host, MOUNT_POINTS) == "", "something was written below a mount point"
 
-        host.forward(guest_port=PORT, port=server.address.port)
+        lab_login.reach(host, server.address)
         started = " && ".join(f"systemctl is-active --quiet {unit}" for unit in UNITS)
         until(host, started, seconds=600)
         for unit in UNITS:

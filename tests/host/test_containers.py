@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from tests.host.test_service import below, said, until
-from tests.host.test_vault_volumes import PORT, prepare
 from tests.lab.host import MIB, Host
+from tests.vault import lab_login
 from tests.vault.certificates import Authority
 from tests.vault.server import Server
 
@@ -42,7 +42,9 @@ def runs(name: str) -> str:
 def test_a_container_waits_for_its_volume_and_no_other_one_does(host: Host, tmp_path: Path) -> None:
     with Server(tmp_path / "vault", authority=Authority(tmp_path / "ca")) as server:
         disk = host.disk("CONT-1", 96 * MIB)
-        prepare(server, host, volumes=VOLUMES.format(device=disk.link))
+        role = lab_login.allow(server, "lab")
+        vault = lab_login.deliver(host, server, role, wrapped=True, timeout_seconds=30)
+        host.put("/etc/volward/volward.toml", vault + VOLUMES.format(device=disk.link))
         host.volward("apply", "--yes", "data", "--no-recovery", timeout=600)
         host.sh(IMAGE, timeout=600)
         host.run("systemctl", "enable", "docker.service")
@@ -56,7 +58,7 @@ def test_a_container_waits_for_its_volume_and_no_other_one_does(host: Host, tmp_
         assert host.sh(runs("app"), ok=(1,)).status == 1
         assert below(host, ["/srv/volward/data"]) == "", "something was written below the mount point"
 
-        host.forward(guest_port=PORT, port=server.address.port)
+        lab_login.reach(host, server.address)
         until(host, runs("app"))
         said(host, "container app is started: its start failed while its volume was away")
         until(host, "find /srv/volward/data/app/beat -newermt '-5 seconds' | grep -q beat")

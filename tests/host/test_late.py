@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from tests.host.test_service import LATE, below, said, until, writer
-from tests.host.test_vault_volumes import PORT, prepare
 from tests.lab.host import MIB, Host
 from tests.lab.vault import guest
+from tests.vault import lab_login
 from tests.vault.certificates import Authority
 from tests.vault.server import Server
 
@@ -20,13 +20,13 @@ NAME, ADDRESS = "vault.lab", "192.0.2.10"
 RELAY_SOCKET = f"""[Unit]
 DefaultDependencies=no
 [Socket]
-ListenStream={ADDRESS}:{PORT}
+ListenStream={ADDRESS}:{lab_login.PORT}
 FreeBind=yes
 [Install]
 WantedBy=sockets.target
 """
 RELAY = f"""[Service]
-ExecStart=/usr/lib/systemd/systemd-socket-proxyd 127.0.0.1:{PORT}
+ExecStart=/usr/lib/systemd/systemd-socket-proxyd 127.0.0.1:{lab_login.PORT}
 """
 DEVICE_WAIT = "dev-mapper-volward\\x2ddata.device.d/50-volward.conf"
 
@@ -129,9 +129,11 @@ def test_name_network_and_seal_come_late(host: Host, tmp_path: Path) -> None:
     with Server(tmp_path / "vault", authority=authority, certificate=certificate) as server:
         disk = host.disk("LATE-1", 96 * MIB)
         writer(host)
-        prepare(server, host, volumes=LATE.format(device=disk.link))
+        role = lab_login.allow(server, "lab")
+        vault = lab_login.deliver(host, server, role, wrapped=True, timeout_seconds=30)
+        host.put("/etc/volward/volward.toml", vault + LATE.format(device=disk.link))
         host.volward("apply", "--yes", "data", "--no-recovery", timeout=600)
-        host.sh(f"sed -i s/127.0.0.1:{PORT}/{NAME}:{PORT}/ /etc/volward/volward.toml")
+        host.sh(f"sed -i s/127.0.0.1:{lab_login.PORT}/{NAME}:{lab_login.PORT}/ /etc/volward/volward.toml")
         host.put("/etc/systemd/system/relay.socket", RELAY_SOCKET)
         host.put("/etc/systemd/system/relay.service", RELAY)
         # As long as PID 1 waits for any device, or longer: nothing of volward's own cuts its wait short here.
@@ -142,7 +144,7 @@ def test_name_network_and_seal_come_late(host: Host, tmp_path: Path) -> None:
 
         host.reboot()  # the name is not known
         is_waiting(host, why="data: not open, and tried again later")
-        host.forward(guest_port=PORT, port=server.address.port)
+        lab_login.reach(host, server.address)
         host.sh("sleep 60")  # longer than the device is waited for
         assert host.run("systemctl", "is-active", "writer.service", ok=(3,)).stdout == "inactive\n"
         host.sh(f"echo 127.0.0.1 {NAME} >>/etc/hosts")
@@ -151,7 +153,7 @@ def test_name_network_and_seal_come_late(host: Host, tmp_path: Path) -> None:
         host.sh(f"sed -i 's/.* {NAME}$/{ADDRESS} {NAME}/' /etc/hosts")
         host.reboot()  # there is no way to the address
         is_waiting(host, why="data: not open, and tried again later")
-        host.forward(guest_port=PORT, port=server.address.port)
+        lab_login.reach(host, server.address)
         # The pauses have become long; the change of the network cuts them short.
         until(host, "systemctl show --property=StatusText volward.service | grep -E 'tried again in [3-6][0-9] s'")
         host.run("ip", "address", "add", f"{ADDRESS}/32", "dev", "eth0")
@@ -160,7 +162,7 @@ def test_name_network_and_seal_come_late(host: Host, tmp_path: Path) -> None:
         server.seal()
         host.sh(f"sed -i 's/.* {NAME}$/127.0.0.1 {NAME}/' /etc/hosts")
         host.reboot()
-        host.forward(guest_port=PORT, port=server.address.port)
+        lab_login.reach(host, server.address)
         is_waiting(host, why="Vault is sealed")
         server.unseal()
         until(host, started)

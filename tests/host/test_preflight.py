@@ -117,7 +117,7 @@ def test_all_is_well_until_the_boot_unit_is_disabled_or_vault_sealed(host: Host,
         assert set(calm) == of_volumes | {(None, VAULT), (None, "vault on this host")}
         assert calm[None, VAULT]["found"] == "the login works, without an end"
 
-        host.run("systemctl", "disable", "volward-open.service")
+        host.run("systemctl", "disable", "volward.service")
         found = scene.checks(status=NEEDS_A_PERSON)
         for name in ("alone", "both"):
             assert found[name, "boot"]["result"] == "failed"

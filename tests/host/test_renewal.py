@@ -9,22 +9,24 @@ from typing import Any
 import hvac
 import pytest
 from tests.host.test_service import until
-from tests.host.test_vault_volumes import CONFIGURATION, POLICY, PORT
 from tests.lab.host import MIB, Host
-from tests.vault import mounts
+from tests.vault import lab_login, mounts
 from tests.vault.certificates import Authority
 from tests.vault.server import Server
 
 pytestmark = [pytest.mark.lab, pytest.mark.full, pytest.mark.vault]
 
 PERIOD_SECONDS = 120
-LOGIN = """[vault.login]
+CONFIGURATION = f"""
+[vault]
+address = "{lab_login.ADDRESS}"
+ca_file = "{lab_login.CA_FILE}"
+timeout = 30
+[vault.login]
 method = "token"
-credential = "volward-token"
-"""
-VOLUME = """
+credential = "{lab_login.CREDENTIAL}"
 [volumes.data]
-device = "{device}"
+device = "{{device}}"
 store = "directory"
 mount_point = "/srv/volward/data"
 keys = ["vault"]
@@ -47,19 +49,16 @@ def known(server: Server, accessor: str) -> dict[str, Any] | None:
 
 def test_the_daemon_renews_it_and_says_when_it_cannot(host: Host, tmp_path: Path) -> None:
     with Server(tmp_path / "vault", authority=Authority(tmp_path / "ca")) as server:
-        assert server.authority is not None
         mounts.kv(server.admin, "kv")
-        mounts.policy(server.admin, "lab", POLICY)
+        mounts.policy(server.admin, "lab", lab_login.POLICY)
         disk = host.disk("RENEW-1", 96 * MIB)
-        host.forward(guest_port=PORT, port=server.address.port)
-        host.put("/etc/volward/ca.pem", server.authority.ca_file.read_bytes())
-        above = CONFIGURATION.partition("[vault.login]")[0]
-        host.put("/etc/volward/volward.toml", above + LOGIN + VOLUME.format(device=disk.link))
         token, accessor = given(server)
         _, unused = given(server)
         host.secrets.append(token.encode())
-        seal = "systemd-creds encrypt --with-key=host --name=volward-token - /etc/credstore.encrypted/volward-token"
-        host.sh(f"mkdir -p /etc/credstore.encrypted; {seal}", input=token)
+        lab_login.reach(host, server.address)
+        lab_login.trust(host, server)
+        lab_login.seal(host, token)
+        host.put("/etc/volward/volward.toml", CONFIGURATION.format(device=disk.link))
         host.volward("apply", "--yes", "data", "--no-recovery", timeout=600)
         until(host, "systemctl is-active --quiet volward.service")
 
@@ -79,6 +78,6 @@ def test_the_daemon_renews_it_and_says_when_it_cannot(host: Host, tmp_path: Path
         assert "was not renewed" not in host.journal("--unit=volward.service")
 
         server.admin.auth.token.revoke_accessor(accessor)
-        said = f"The token for https://127.0.0.1:{PORT} was not renewed, and it is tried again"
+        said = f"The token for {lab_login.ADDRESS} was not renewed, and it is tried again"
         until(host, f"journalctl --unit=volward.service | grep -F '{said}'")
         host.run("mountpoint", "-q", "/srv/volward/data")

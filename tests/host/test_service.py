@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from tests.faults.volume import configure
-from tests.host.test_vault_volumes import PORT, prepare
 from tests.lab.host import MIB, Host
+from tests.vault import lab_login
 from tests.vault.certificates import Authority
 from tests.vault.server import Server
 
@@ -83,7 +83,9 @@ def test_a_key_that_comes_minutes_after_the_boot_starts_everything(host: Host, t
     with Server(tmp_path / "vault", authority=Authority(tmp_path / "ca")) as server:
         disk = host.disk("LATE", 96 * MIB)
         writer(host)
-        prepare(server, host, volumes=LATE.format(device=disk.link))
+        role = lab_login.allow(server, "lab")
+        vault = lab_login.deliver(host, server, role, wrapped=True, timeout_seconds=30)
+        host.put("/etc/volward/volward.toml", vault + LATE.format(device=disk.link))
         host.volward("apply", "--yes", "data", "--no-recovery", timeout=600)
         host.sh("sync")
 
@@ -94,7 +96,7 @@ def test_a_key_that_comes_minutes_after_the_boot_starts_everything(host: Host, t
         until(host, "systemctl show --property=StatusText volward.service | grep -F 'data is tried again'")
         assert below(host, ["/srv/volward/data"]) == "", "something was written below the mount point"
 
-        host.forward(guest_port=PORT, port=server.address.port)
+        lab_login.reach(host, server.address)
         until(host, "systemctl is-active writer.service && mountpoint -q /srv/volward/data")
         said(host, "started writer.service, which waited for it")
 
