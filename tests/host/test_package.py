@@ -18,6 +18,16 @@ from tests.lab.host import MIB, Host
 LATER = "0.1.0-1+later"
 LOG = f"{MOUNT_POINT}/log"
 WRITER = f"while date +%s.%N >>{LOG}; do sync {LOG}; sleep 0.1; done"
+WRITTEN = """
+lines() { [ ! -e "$1" ] && echo 0 || wc -l <"$1"; }
+before=$(lines "$1")
+for _ in $(seq 300); do
+    now=$(lines "$1")
+    [ "$now" -gt "$before" ] && echo "$now" && exit
+    sleep 0.1
+done
+exit 1
+"""
 UNITS = ("volward.service", "volward-rotate.timer", "volward-header-backup.timer", "volward-preflight.timer")
 MAPPING_UNIT = "/etc/systemd/system/volward-mapping-data.service"
 DATABASE = """
@@ -81,11 +91,8 @@ def in_use(host: Host) -> tuple[str, str, str]:
 
 
 def written(host: Host) -> int:
-    """Wait until the writer has written once more, and return how many lines there are."""
-    before = len(host.get(LOG).splitlines())
-    script = 'for _ in $(seq 300); do [ "$(wc -l <"$1")" -le "$2" ] || exit 0; sleep 0.1; done; exit 1'
-    host.sh(script, LOG, str(before))
-    return before + 1
+    """Wait until the writer has written once more (or at all), and return how many lines there are."""
+    return int(host.sh(WRITTEN, LOG).stdout)
 
 
 def main_process(host: Host) -> str:
