@@ -14,7 +14,7 @@ from volward.apply import Work, apply
 from volward.errors import VerificationError, VolwardError
 from volward.keys.providers import Providers
 from volward.model import Goal, Observation, Plan, ProviderKind, VolumeSpec
-from volward.observe import observe
+from volward.observe import look_again, observe
 from volward.operations.prepare import plan_for
 from volward.operations.watcher import Watcher
 from volward.os_errors import explained
@@ -51,7 +51,7 @@ def open_volumes(
 
     before = Surroundings()
     if len(specs) > 1:
-        before.all_carriers  # noqa: B018 (read here, once, and not by each thread)
+        before.all_carriers, before.ties, before.boot_opens  # noqa: B018 (read here, once, and not by each thread)
 
     with Providers() as providers:
         one = partial(_open, _Pass(before, providers, watcher, deadline_seconds, ask_recovery, goal))
@@ -73,7 +73,13 @@ class _Pass:
     goal: Goal
 
     def look(self, spec: VolumeSpec) -> Observation:
-        return observe(spec, to_open=True, surroundings=Surroundings(earlier=self.before))
+        return observe(spec, to_open=True, surroundings=self._now())
+
+    def look_again(self, spec: VolumeSpec, seen: Observation) -> Observation:
+        return look_again(spec, seen, self._now())
+
+    def _now(self) -> Surroundings:
+        return Surroundings(earlier=self.before)
 
 
 def _open(shared: _Pass, spec: VolumeSpec) -> Opened:
@@ -108,7 +114,7 @@ def _open_locked(shared: _Pass, spec: VolumeSpec) -> Opened:
                 watcher.step_failed(spec.name, action)
                 raise
             watcher.step_done(spec.name, action)
-    found = verify(spec, shared.look(spec), shared.goal)
+    found = verify(spec, shared.look_again(spec, seen), shared.goal)
     if found:
         raise VerificationError(
             f"{spec.name} is not open as planned: {'; '.join(map(str, found))}.",
