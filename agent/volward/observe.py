@@ -118,7 +118,7 @@ def _in_use(
     """Complete what was seen of the device by its mapping, what that carries, and the mount."""
     known_uuid = seen.header.uuid if seen.header else seen.pin.luks_uuid if seen.pin else None
     luks_uuid = None if spec.store is StoreKind.SCRATCH else known_uuid
-    mapped = mapping.of_volume(spec, luks_uuid, place, known=_names(shared))
+    mapped = mapping.of_volume(spec, luks_uuid, place, known=_names(shared) if for_status else None)
     here = shared.mounts.at(spec.mount_point) if spec.mount_point else None
     found = _content(mapped, here, to_open=to_open, for_status=for_status)
     return replace(
