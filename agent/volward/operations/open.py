@@ -4,6 +4,7 @@ Not journaled, so that a full root disk does not keep a volume closed: each step
 running it again takes up where it stopped.
 """
 
+import contextlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -51,7 +52,8 @@ def open_volumes(
 
     before = Surroundings()
     if len(specs) > 1:
-        before.all_carriers, before.ties, before.boot_opens  # noqa: B018 (read here, once, and not by each thread)
+        with contextlib.suppress(OSError):  # then each volume tells of it
+            before.all_carriers, before.ties, before.boot_opens  # noqa: B018 (here, once, and not by each thread)
 
     with Providers() as providers:
         one = partial(_open, _Pass(before, providers, watcher, deadline_seconds, ask_recovery, goal))
