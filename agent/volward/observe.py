@@ -6,6 +6,7 @@ on an open mapping that is not mounted: not for status, nor to open one whose su
 """
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 from volward import journal, pins
@@ -22,6 +23,7 @@ from volward.model import (
     MountUnitState,
     Observation,
     Pin,
+    Place,
     Presence,
     StoreKind,
     Unfinished,
@@ -39,6 +41,15 @@ def observe(
     of them among volumes. Raises JournalError when the journal or the pin cannot be read."""
     pin, unfinished = pins.read(spec.name), _unfinished(spec.name, to_open=to_open)
     return _look(spec, surroundings or Surroundings(), pin, unfinished, prove_blank=prove_blank, to_open=to_open)
+
+
+def look_again(spec: VolumeSpec, before: Observation, surroundings: Surroundings) -> Observation:
+    """Look at what opening a volume changes: its mapping, what that carries, and its mount. The rest is as before."""
+    try:
+        place = block.place_of_volume(spec)
+    except (DeviceNotFoundError, DeviceUnknownError):
+        place = None  # the mapping is then said to be unknown
+    return _in_use(spec, before, place, surroundings, to_open=True)
 
 
 def _unfinished(volume: str, *, to_open: bool) -> Unfinished | None:
@@ -74,11 +85,7 @@ def _look(
     read = header.read(device.node) if device else header.HeaderReading(Presence.UNKNOWN, None, device_error)
     scratch = spec.store is StoreKind.SCRATCH
     scratch_uuid = marker.read(device.node) if device and scratch else ""
-    known_uuid = read.header.uuid if read.header else pin.luks_uuid if pin else None
-    mapped = mapping.of_volume(spec, None if scratch else known_uuid, device, known=_names(shared))
-    here = shared.mounts.at(spec.mount_point) if spec.mount_point else None
-    found = _content(mapped, here, to_open=to_open, for_status=for_status)
-    return Observation(
+    seen = Observation(
         volume=spec.name,
         device_presence=presence,
         device=device,
@@ -87,29 +94,48 @@ def _look(
         header=read.header,
         header_presence=read.presence,
         header_error=read.error,
+        mapping=Mapping(spec.mapping_name, MappingState.UNKNOWN),
+        mount_unit=_units(spec, shared),
+        opens_at_boot=shared.boot_opens or not spec.open_at_boot,
+        pin=pin,
+        unfinished=unfinished,
+        same_uuid_elsewhere=_same_uuid(read.header, device, shared),
+        recovery_confirmed=_recovery_confirmed(read.header),
+        scratch_uuid=scratch_uuid,
+    )
+    return _in_use(spec, seen, device, shared, to_open=to_open, for_status=for_status)
+
+
+def _in_use(
+    spec: VolumeSpec,
+    seen: Observation,
+    place: Place | None,
+    shared: Surroundings,
+    *,
+    to_open: bool = False,
+    for_status: bool = False,
+) -> Observation:
+    """Complete what was seen of the device by its mapping, what that carries, and the mount."""
+    known_uuid = seen.header.uuid if seen.header else seen.pin.luks_uuid if seen.pin else None
+    luks_uuid = None if spec.store is StoreKind.SCRATCH else known_uuid
+    mapped = mapping.of_volume(spec, luks_uuid, place, known=_names(shared) if for_status else None)
+    here = shared.mounts.at(spec.mount_point) if spec.mount_point else None
+    found = _content(mapped, here, to_open=to_open, for_status=for_status)
+    return replace(
+        seen,
         mapping=mapped,
         mapping_file_system=found[0],
         mapping_file_system_uuid=found[1],
         mount=here,
         mount_point=mount.state(spec.mount_point, shared.mounts) if spec.mount_point else MountPointState.ABSENT,
-        mount_unit=_units(spec, shared),
-        opens_at_boot=shared.boot_opens or not spec.open_at_boot,
-        pin=pin,
-        unfinished=unfinished,
         directories_differ=_directories(spec, here, mapped),
-        same_uuid_elsewhere=_same_uuid(read.header, device, shared),
-        recovery_confirmed=_recovery_confirmed(read.header),
-        scratch_uuid=scratch_uuid,
         swap_active=mapped.node is not None and shared.usage.is_swap(mapped.node),
     )
 
 
 def _device(spec: VolumeSpec, shared: Surroundings) -> tuple[Device | None, Presence, str]:
     try:
-        if spec.is_file:
-            device = block.resolve_file(spec.device, usage=shared.usage, loops=shared.loops)
-        else:
-            device = block.resolve(spec.device, usage=shared.usage)
+        device = block.of_volume(spec, usage=shared.usage, loops=shared.loops if spec.is_file else None)
     except DeviceNotFoundError as error:
         return None, Presence.ABSENT, error.what
     except DeviceUnknownError as error:

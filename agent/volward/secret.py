@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Never, Self
 
+_LIBC = ctypes.CDLL(None)
 _MAXIMUM_BYTES = 8 * 1024 * 1024  # the limit of cryptsetup(8) for a key file
 
 
@@ -144,6 +145,6 @@ def lock_memory(area: mmap.mmap) -> None:
     anchor = ctypes.c_char.from_buffer(area)
     try:
         address = ctypes.c_void_p(ctypes.addressof(anchor))
-        ctypes.CDLL(None).mlock(address, ctypes.c_size_t(len(area)))
+        _LIBC.mlock(address, ctypes.c_size_t(len(area)))
     finally:
         del anchor

@@ -16,8 +16,9 @@ from volward.host.usage import Usage
 class Surroundings:
     """The host at one moment. Not for keeping: a mutation makes it old.
 
-    Only which devices carry which LUKS UUID can be taken over from an ``earlier`` look, within a pass that formats
-    nothing: reading every device of the host is the costly part, and volumes opened side by side share it.
+    What opening volumes does not change can be taken over from an ``earlier`` look of the pass: which devices carry
+    which LUKS UUID (reading every device of the host is the costly part), and the units. Volumes that are opened side
+    by side share it.
     """
 
     def __init__(self, *, earlier: "Surroundings | None" = None) -> None:
@@ -40,12 +41,12 @@ class Surroundings:
     @cached_property
     def ties(self) -> dict[str, tuple[Path, ...]]:
         """The drop-ins that tie units to volumes, by volume. Raises OSError."""
-        return systemd.ties()
+        return self._earlier.ties if self._earlier else systemd.ties()
 
     @cached_property
     def boot_opens(self) -> bool:
         """Whether the unit that opens the volumes at boot is enabled."""
-        return boot.enabled()
+        return self._earlier.boot_opens if self._earlier else boot.enabled()
 
     @cached_property
     def loops(self) -> Loops:

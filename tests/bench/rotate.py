@@ -36,7 +36,7 @@ def timed(function):
         finally:
             spent += time.perf_counter() - begin
     return wrapped
-run.read, run.mutate = timed(run.read), timed(run.mutate)
+run._run = timed(run._run)
 if sys.argv[1:] == ["vault"]:
     from volward.keys.vault.transport import HttpTransport
     HttpTransport._once = timed(HttpTransport._once)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from volward import pins
 from volward.apply.enrolment import kdf_of
+from volward.apply.target import resolved
 from volward.apply.work import Work
 from volward.errors import (
     BugError,
@@ -13,7 +14,7 @@ from volward.errors import (
     NotBlankError,
     VerificationError,
 )
-from volward.host import backing_file, blank, block, cryptsetup, header, marker, wipe
+from volward.host import backing_file, blank, cryptsetup, header, marker, wipe
 from volward.model import SUBSYSTEM, Action, Device, Header, Pin, Presence
 from volward.secret import SecretBytes
 
@@ -104,7 +105,7 @@ def sector_size_for(device: Device) -> int:
 
 def _the_device(work: Work) -> Device:
     """Resolve the link again and compare with what was planned. Raises IdentityError, DeviceNotFoundError."""
-    found = (block.resolve_file if work.spec.is_file else block.resolve)(work.spec.device)
+    found = resolved(work)
     differences = found.identity.differences(work.identity)
     if differences:
         raise IdentityError(

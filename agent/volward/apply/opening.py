@@ -13,13 +13,13 @@ from volward.host import cryptsetup
 from volward.keys import chain
 from volward.keys.chain import Failure, Patience
 from volward.keys.source import KeySource, TokenOpener
-from volward.model import Device, Header, ProviderKind, Token
+from volward.model import Header, ProviderKind, Token
 from volward.secret import SecretBytes
 
 
-def open_through_chain(device: Device, work: Work) -> None:
+def open_through_chain(node: Path, work: Work) -> None:
     """Open the mapping by the first provider that can; what failed before it is kept as the reasons."""
-    node, name, discard = device.node, work.spec.mapping_name, work.spec.discard
+    name, discard = work.spec.mapping_name, work.spec.discard
     held = next(iter(work.keys.values()), None)
     if held is not None:
         cryptsetup.open(node, name, key=held.key, keyslot=None, discard=discard)

@@ -9,8 +9,8 @@ from volward.model import Device, Header, Presence
 
 
 def resolved(work: Work) -> Device:
-    """Return the volume's device as its link leads to it now."""
-    return (block.resolve_file if work.spec.is_file else block.resolve)(work.spec.device)
+    """Return the volume's device as its link leads to it now. Raises DeviceNotFoundError, DeviceUnknownError."""
+    return block.of_volume(work.spec)
 
 
 def read_header(node: Path) -> Header:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from volward import openings
 from volward.apply.opening import open_through_chain
+from volward.apply.target import resolved
 from volward.apply.work import Work
 from volward.errors import DeviceUnknownError, FileSystemError, IdentityError, MappingError, MountPointError
 from volward.host import account, block, cryptsetup, file_system, mapping, marker, mount, superblock, swap, systemd
@@ -18,13 +19,12 @@ from volward.secret import SecretBytes
 def open_mapping(action: Action, work: Work) -> None:
     """Open the mapping: through the chain of providers, or a scratch device with a random key."""
     del action
-    device = _resolved(work)
     if work.spec.store is StoreKind.SCRATCH:
-        _open_scratch(device, work)
+        _open_scratch(resolved(work), work)
     else:
-        open_through_chain(device, work)
+        open_through_chain(block.place_of_volume(work.spec).node, work)
     work.opened_fresh = True
-    made = _refuse_unless_mapped(work, device)
+    made = _refuse_unless_mapped(work)
     by = work.opened_by or "random key"
     openings.write(work.spec.name, openings.opened(by, work.degraded, mapping.disk_sequence(made.number)))
 
@@ -43,7 +43,7 @@ def make_file_system(action: Action, work: Work) -> None:
     """
     del action
     spec = work.spec
-    _refuse_unless_mapped(work, _resolved(work))
+    _refuse_unless_mapped(work)
     if spec.store is StoreKind.SCRATCH and not work.opened_fresh:
         raise MappingError(
             f"{spec.mapping_path} was not opened in this operation.",
@@ -180,21 +180,17 @@ def _open_scratch(device: Device, work: Work) -> None:
         )
 
 
-def _resolved(work: Work) -> Device:
-    return (block.resolve_file if work.spec.is_file else block.resolve)(work.spec.device)
-
-
 def _mapped(work: Work) -> Mapping:
     scratch = work.spec.store is StoreKind.SCRATCH
-    return mapping.of_volume(work.spec, None if scratch else work.luks_uuid, _resolved(work))
+    return mapping.of_volume(work.spec, None if scratch else work.luks_uuid, block.place_of_volume(work.spec))
 
 
-def _refuse_unless_mapped(work: Work, device: Device) -> Mapping:
+def _refuse_unless_mapped(work: Work) -> Mapping:
     """Return the mapping. Raises MappingError when it is not the volume's, open on its device."""
     found = _mapped(work)
     if found.state is not MappingState.ACTIVE:
         raise MappingError(
-            f"The mapping {work.spec.mapping_name} is {found.state} on {device.node}: {found.detail}",
+            f"The mapping {work.spec.mapping_name} of {work.spec.device} is {found.state}. {found.detail}".rstrip(),
             resolution="`volward status` shows what is there now.",
         )
     return found

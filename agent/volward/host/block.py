@@ -15,7 +15,7 @@ from pathlib import Path
 from volward.errors import DeviceNotFoundError, DeviceUnknownError
 from volward.host import identity, loop
 from volward.host.usage import Usage
-from volward.model import Device, DeviceClass, Identity
+from volward.model import Device, DeviceClass, Identity, Place, VolumeSpec
 
 SYSFS = Path("/sys")
 DEV = Path("/dev")
@@ -29,6 +29,22 @@ _LINK_ORDER = (  # of /dev/disk/by-id, best first: what the hardware says, then 
     ("virtio-", "nvme-", "wwn-", "scsi-", "ata-", "usb-", "mmc-"),
     ("dm-uuid-LVM-", "dm-uuid-mpath-", "md-uuid-", "dm-uuid-", "md-name-", "dm-name-"),
 )
+
+
+def of_volume(spec: VolumeSpec, *, usage: Usage | None = None, loops: Loops | None = None) -> Device:
+    """Describe the device or backing file of a volume, as `resolve` and `resolve_file` do."""
+    if spec.is_file:
+        return resolve_file(spec.device, usage=usage, loops=loops)
+    return resolve(spec.device, usage=usage)
+
+
+def place_of_volume(spec: VolumeSpec) -> Place:
+    """Follow the link of a volume and no more, for who has looked at its device already.
+
+    Raises DeviceNotFoundError, DeviceUnknownError.
+    """
+    node = Path(os.path.realpath(spec.device))
+    return Place(node, "" if spec.is_file else _device_number(spec.device, node, DEV))
 
 
 def resolve(
@@ -94,8 +110,8 @@ def resolve_file(
     found = Identity(DeviceClass.FILE, status.st_size, path=str(real))
     usage = usage or Usage(proc, dev)
     # The sectors that matter are those of the disk that the file lies on.
-    below = _directory(f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}", sysfs)
-    physical, logical = _sectors(below)
+    queue = _queue(_directory(f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}", sysfs))
+    physical, logical = _sectors(queue)
     return Device(
         node=real,
         number=identity.text(attached[0] / "dev") if attached else "",
@@ -106,7 +122,7 @@ def resolve_file(
         holders=tuple(name for one in attached for name in (one.name, *_names(one / "holders"))),
         mounted_at=tuple(target for one in attached for target in usage.mounts(one)),
         swap=str(real) in usage.swaps or any(usage.is_swap(one) for one in attached),
-        rotational=_flag(_queue(below) / "rotational"),
+        rotational=_flag(queue / "rotational"),
     )
 
 
@@ -192,7 +208,12 @@ def _near(link: Path, dev: Path) -> list[str]:
 
 
 def _directory(device_number: str, sysfs: Path) -> Path:
-    return Path(os.path.realpath(sysfs / "dev/block" / device_number))
+    """Return a device's own directory. A link of sysfs leads there in one step."""
+    link = sysfs / "dev/block" / device_number
+    try:
+        return Path(os.path.normpath(link.parent / link.readlink()))
+    except OSError:
+        return link  # who reads in it says what is wrong
 
 
 def _blocks(sysfs: Path) -> list[Path]:
@@ -236,7 +257,8 @@ def _describe(node: Path, device_number: str, directory: Path, found: Identity, 
     """Holders, mounts and swap of the device count, and those of its partitions with the partitions themselves."""
     partitions = _partitions(directory)
     whole = (directory, *partitions)
-    physical, logical = _sectors(directory)
+    queue = _queue(directory)
+    physical, logical = _sectors(queue)
     holders = (name for one in whole for name in _names(one / "holders"))
     return Device(
         node=node,
@@ -248,7 +270,7 @@ def _describe(node: Path, device_number: str, directory: Path, found: Identity, 
         holders=tuple(dict.fromkeys((*holders, *(one.name for one in partitions)))),
         mounted_at=tuple(target for one in whole for target in usage.mounts(one)),
         swap=any(usage.is_swap(one) for one in whole),
-        rotational=_flag(_queue(directory) / "rotational"),
+        rotational=_flag(queue / "rotational"),
         partitions=tuple(one.name for one in partitions),
     )
 
@@ -258,8 +280,7 @@ def _queue(directory: Path) -> Path:
     return (directory.parent if (directory / "partition").exists() else directory) / "queue"
 
 
-def _sectors(directory: Path) -> tuple[int, int]:
-    queue = _queue(directory)
+def _sectors(queue: Path) -> tuple[int, int]:
     logical = identity.number(queue / "logical_block_size") or _DEFAULT_SECTOR_BYTES
     return identity.number(queue / "physical_block_size") or logical, logical
 

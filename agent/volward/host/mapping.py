@@ -1,9 +1,8 @@
-"""Device-mapper devices of volumes: what sysfs says of a name, the crypt tables, and the I/O counters.
+"""Device-mapper devices of volumes: what sysfs says of a name.
 
 Reads only. A name alone proves nothing: a mapping is a volume's when its dm UUID carries the LUKS UUID and its
 backing device is the volume's, and that device still knows it (FAULTS: zombie mappings). Follows
-Documentation/ABI/testing/sysfs-block-dm, Documentation/admin-guide/device-mapper/dm-crypt.rst and
-Documentation/block/stat.rst of the Linux source. Uses the host command `dmsetup table`, once for all volumes.
+Documentation/ABI/testing/sysfs-block-dm of the Linux source. Calls no host commands.
 """
 
 import contextlib
@@ -12,39 +11,14 @@ from collections.abc import Mapping as ReadOnlyMapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from volward.host import loop, reencryption_lock, run
+from volward.host import loop, reencryption_lock
 from volward.host.identity import attribute, text
-from volward.model import Device, Mapping, MappingState, StoreKind, VolumeSpec
+from volward.model import Mapping, MappingState, Place, StoreKind, VolumeSpec
 
 SYSFS = Path("/sys")
+DEV = Path("/dev")
 _SECTOR_BYTES = 512
 _OWN_LAYERS = ("-hotzone-", "-overlay", "_dif")  # of cryptsetup, between NAME and its device
-
-
-@dataclass(frozen=True)
-class CryptTable:
-    """The live table of a dm-crypt mapping: what the kernel does now, whatever the header says."""
-
-    name: str
-    cipher: str
-    key_bits: int
-    key_in_keyring: bool  # False: the key is in the table itself, and any root `dmsetup table --showkeys` prints it
-    backing_number: str
-    offset_bytes: int
-    size_bytes: int
-    flags: tuple[str, ...]  # "allow_discards", "sector_size:4096", "no_read_workqueue", ...
-
-
-@dataclass(frozen=True)
-class IoCounters:
-    """Since the device came into being."""
-
-    reads: int
-    read_bytes: int
-    writes: int
-    written_bytes: int
-    in_flight: int
-    busy_milliseconds: int
 
 
 def names(*, sysfs: Path = SYSFS) -> dict[str, str]:
@@ -66,6 +40,7 @@ def look(
     plain: bool = False,
     known: ReadOnlyMapping[str, str] | None = None,
     sysfs: Path = SYSFS,
+    dev: Path = DEV,
 ) -> Mapping:
     """Describe the mapping of a name, and whether it is the volume's. Never raises.
 
@@ -76,7 +51,7 @@ def look(
     caller that looks at many.
     """
     try:
-        kernel_name = (names(sysfs=sysfs) if known is None else known).get(name)
+        kernel_name = _kernel_name(name, sysfs, dev) if known is None else known.get(name)
         if kernel_name is None:
             return Mapping(name, MappingState.ABSENT)
         directory = sysfs / "block" / kernel_name
@@ -90,16 +65,16 @@ def look(
 def of_volume(
     spec: VolumeSpec,
     luks_uuid: str | None,
-    device: Device | None,
+    place: Place | None,
     *,
     known: ReadOnlyMapping[str, str] | None = None,
 ) -> Mapping:
-    """Describe the mapping of a volume on its device; the UUID is its header's, or the one pinned."""
+    """Describe the mapping of a volume where its device is; the UUID is its header's, or the one pinned."""
     return look(
         spec.mapping_name,
         luks_uuid=luks_uuid,
-        backing_number=device.number if device and not spec.is_file else None,
-        backing_file=device.node if device and spec.is_file else None,
+        backing_number=place.number if place and not spec.is_file else None,
+        backing_file=place.node if place and spec.is_file else None,
         plain=spec.store is StoreKind.SCRATCH,
         known=known,
     )
@@ -113,11 +88,21 @@ def disk_sequence(number: str, *, sysfs: Path = SYSFS) -> str:
     return text(sysfs / "dev/block" / number / "diskseq") if number else ""
 
 
+def _kernel_name(name: str, sysfs: Path, dev: Path) -> str | None:
+    """Return where a mapping is: as udev's link says, if sysfs says so too, else what a search finds."""
+    with contextlib.suppress(OSError):
+        said = (dev / "mapper" / name).readlink().name
+        if text(sysfs / "block" / said / "dm/name") == name:
+            return said
+    return names(sysfs=sysfs).get(name)
+
+
 @dataclass(frozen=True)
 class _Backing:
     """A device below a mapping, and the kernel name of the mapping (or its layer) that stands on it directly."""
 
     directory: Path
+    number: str
     held_by: str
 
 
@@ -177,12 +162,11 @@ class _Found:
         return self._compare(backing_number, backing_file)
 
     def _compare(self, backing_number: str | None, backing_file: Path | None) -> Mapping:
-        files = [text(one.directory / "loop/backing_file") for one in self.backing]
-        for one, file in zip(self.backing, files, strict=True):
-            on_file = backing_file is not None and loop.is_on(file, one.directory, backing_file)
-            if on_file or (backing_number and text(one.directory / "dev") == backing_number):
+        for one in self.backing:
+            on_file = backing_file is not None and loop.is_on(_file_below(one), one.directory, backing_file)
+            if on_file or (backing_number and one.number == backing_number):
                 return self._is(MappingState.ACTIVE, "", one)
-        there = ", ".join(file or one.directory.name for one, file in zip(self.backing, files, strict=True))
+        there = ", ".join(_file_below(one) or one.directory.name for one in self.backing)
         return self._is(
             MappingState.FOREIGN,
             f"The mapping {self.name} stands on {there} and not on the volume's device "
@@ -197,7 +181,7 @@ class _Found:
             node=Path("/dev") / self.directory.name,
             number=self.number,
             dm_uuid=self.dm_uuid,
-            backing_number=text(first.directory / "dev") if first else "",
+            backing_number=first.number if first else "",
             size_bytes=self.size_bytes,
             detail=detail,
         )
@@ -206,15 +190,26 @@ class _Found:
         """Return what is below, seen through cryptsetup's own layers (online re-encryption, integrity)."""
         leaves: list[_Backing] = []
         slaves = directory / "slaves"
-        for link in sorted(slaves.iterdir()) if slaves.is_dir() else []:
-            below = Path(os.path.realpath(link))
+        for kernel_name in _listed(slaves):
+            below = slaves / kernel_name
             name = text(below / "dm/name")
             if name.startswith(tuple(self.name + layer for layer in _OWN_LAYERS)):
                 self.suspended += [name] if text(below / "dm/suspended") == "1" else []
                 leaves += self._leaves(below)
             else:
-                leaves.append(_Backing(below, directory.name))
+                leaves.append(_Backing(below, text(below / "dev"), directory.name))
         return leaves
+
+
+def _listed(directory: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))  # noqa: PTH208 (names alone)
+    except FileNotFoundError:
+        return []
+
+
+def _file_below(backing: _Backing) -> str:
+    return text(backing.directory / "loop/backing_file")
 
 
 def _alive(backing: _Backing) -> bool:
@@ -228,58 +223,3 @@ def _alive(backing: _Backing) -> bool:
         return size > 0 and (backing.directory / "holders" / backing.held_by).is_symlink()
     except (OSError, ValueError):
         return False
-
-
-def tables(*, sysfs: Path = SYSFS) -> dict[str, CryptTable]:
-    """Return the crypt tables of the host by mapping name, without keys (dmsetup prints those only when asked).
-
-    Starts no process when there is no mapping at all. Raises ToolMissingError, ToolFailedError, OSError.
-    """
-    if not any(one.name.startswith("dm-") for one in (sysfs / "block").iterdir()):
-        return {}
-    found: dict[str, CryptTable] = {}
-    for line in run.read(["dmsetup", "table", "--target", "crypt"]).stdout.splitlines():
-        table = _table(line)
-        if table is not None:
-            found.setdefault(table.name, table)
-    return found
-
-
-def _table(line: str) -> CryptTable | None:
-    """Parse "NAME: START LENGTH crypt CIPHER KEY IV-OFFSET DEVICE OFFSET [COUNT OPTION...]"; None for others."""
-    name, _, rest = line.partition(": ")
-    words = rest.split()
-    if len(words) < 8 or words[2] != "crypt":
-        return None
-    key = words[4]
-    in_keyring = key.startswith(":")  # :SIZE:TYPE:DESCRIPTION, size in bytes
-    size = key.split(":")[1] if in_keyring else ""
-    try:
-        return CryptTable(
-            name=name,
-            cipher=words[3],
-            key_bits=(int(size) if in_keyring else len(key) // 2) * 8,
-            key_in_keyring=in_keyring,
-            backing_number=words[6],
-            offset_bytes=int(words[7]) * _SECTOR_BYTES,
-            size_bytes=int(words[1]) * _SECTOR_BYTES,
-            flags=tuple(words[9:]),
-        )
-    except ValueError:
-        return None
-
-
-def io_counters(number: str, *, sysfs: Path = SYSFS) -> IoCounters | None:
-    """Return the counters of a device ("252:0"); None when they cannot be read."""
-    try:
-        words = [int(word) for word in attribute(sysfs / "dev/block" / number / "stat").split()]
-        return IoCounters(
-            reads=words[0],
-            read_bytes=words[2] * _SECTOR_BYTES,
-            writes=words[4],
-            written_bytes=words[6] * _SECTOR_BYTES,
-            in_flight=words[8],
-            busy_milliseconds=words[9],
-        )
-    except (OSError, ValueError, IndexError):
-        return None

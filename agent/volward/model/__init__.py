@@ -13,6 +13,7 @@ from volward.model.device import DeviceClass as DeviceClass
 from volward.model.device import Finding as Finding
 from volward.model.device import Identity as Identity
 from volward.model.device import Pin as Pin
+from volward.model.device import Place as Place
 from volward.model.device import Presence as Presence
 from volward.model.goal import Goal as Goal
 from volward.model.header import SUBSYSTEM as SUBSYSTEM

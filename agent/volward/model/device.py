@@ -87,11 +87,17 @@ class Pin:
 
 
 @dataclass(frozen=True)
-class Device:
-    """The backing device behind a volume's link, as sysfs shows it."""
+class Place:
+    """Where the link of a volume leads."""
 
     node: Path  # /dev/vdb; for a file volume the file
     number: str  # "252:16"; "" for a file volume without a loop device
+
+
+@dataclass(frozen=True)
+class Device(Place):
+    """The backing device behind a volume's link, as sysfs shows it."""
+
     identity: Identity
     physical_sector_bytes: int
     logical_sector_bytes: int

@@ -97,13 +97,13 @@ class Observation:
     header_presence: Presence
     header_error: str
     mapping: Mapping
-    mapping_file_system: str  # "ext4", "" = nothing recognised, "unknown"; only when the mapping is active
-    mapping_file_system_uuid: str
-    mount: Mount | None
-    mount_point: MountPointState
     mount_unit: MountUnitState
     pin: Pin | None
     unfinished: Unfinished | None
+    mapping_file_system: str = ""  # "ext4", "" = nothing recognised, "unknown"; only when the mapping is active
+    mapping_file_system_uuid: str = ""
+    mount: Mount | None = None
+    mount_point: MountPointState = MountPointState.ABSENT
     opens_at_boot: bool = True  # the boot unit is enabled, or the volume is not to be opened at boot
     directories_differ: tuple[str, ...] = ()  # store directories that lack or have another owner or mode
     same_uuid_elsewhere: tuple[str, ...] = ()  # other devices that carry the header's UUID

@@ -1,4 +1,4 @@
-"""header backup: made, proven and expired. Reads the device alone; writes files in the backup directory.
+"""header backup: made and proven. Reads the device alone; writes files in the backup directory.
 
 A backup counts once it was read back from the disk, decrypted by every store that it was sealed for, restored into a
 scratch file by cryptsetup, and opened there by an unlocking key of the volume. Not journaled: a file has its name
@@ -10,13 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from volward import __version__, audit, lock, pins
+from volward import __version__, audit, lock
 from volward.errors import (
-    DamagedHeaderError,
-    ForeignHeaderError,
     KeyRejectedError,
-    NoHeaderBackupError,
-    NotProvisionedError,
     VerificationError,
     VolwardError,
 )
@@ -25,11 +21,11 @@ from volward.header_backup import files, recipients, scratch, sealing
 from volward.header_backup.facts import Facts, Kind
 from volward.header_backup.recipients import SealingKeys
 from volward.header_backup.scratch import Scratch
-from volward.host import block, header, header_area
 from volward.keys import header_token, recovery_pair
 from volward.keys.providers import Providers
 from volward.keys.source import KeyRef
 from volward.model import Device, Header, StoreKind, VolumeSpec
+from volward.operations import header_backup_expiry, whole_header
 from volward.os_errors import explained
 from volward.secret import SecretBytes
 
@@ -53,7 +49,7 @@ def backup(spec: VolumeSpec, *, deadline_seconds: float, ask: bool = True) -> Ma
     """
     with explained(f"Backing up the header of {spec.name}"), lock.held(spec.name), Providers() as providers:
         if not ask and not recipients.sources(spec, providers, interactive=False):
-            _, present, _ = _present(spec)
+            _, present, _ = whole_header.read(spec)
             if not recipients.recovery_refs(present):
                 return None
         return _audited(spec, providers, deadline_seconds=deadline_seconds, held=(), ask=ask)
@@ -84,25 +80,9 @@ def after_change(
         again = f"`volward header backup {spec.name}` tries again."
         stay = " Those that a revoked key opens stay until then." if marks or new_volume_key else ""
         return (f"{spec.name} has no backup of its present header: {error.what} {again}{stay}",)
-    return made.remarks + _expired(spec, made, marks, new_volume_key=new_volume_key)
-
-
-def _expired(spec: VolumeSpec, made: Made, marks: tuple[str, ...], *, new_volume_key: bool) -> tuple[str, ...]:
-    """Expire what a proven backup takes the place of; return what its owner should know, as sentences."""
-    remarks = []
-    try:
-        if new_volume_key:
-            expire_others(spec, made)
-        for mark in filter(None, marks):
-            expire(spec, mark, made)
-    except VolwardError as error:
-        remarks.append(f"{error.what} {error.resolution}")
-    if "" in marks and not new_volume_key:
-        remarks.append(
-            f"A revoked key of {spec.name} has neither a fingerprint nor a key pair, so nobody can tell which header "
-            f"backups it opens: remove those from before by hand (`volward header list {spec.name}`)."
-        )
-    return tuple(remarks)
+    return made.remarks + header_backup_expiry.after(
+        spec, made.path, made.facts, revoked=marks, new_volume_key=new_volume_key
+    )
 
 
 def demand(spec: VolumeSpec, providers: Providers, *, deadline_seconds: float, held: Iterable[SecretBytes]) -> Made:
@@ -111,67 +91,6 @@ def demand(spec: VolumeSpec, providers: Providers, *, deadline_seconds: float, h
     The caller holds the volume's lock.
     """
     return _audited(spec, providers, deadline_seconds=deadline_seconds, held=tuple(held), ask=False)
-
-
-def expire_others(spec: VolumeSpec, proven: Made | None = None) -> tuple[Path, ...]:
-    """Remove all files but the backups of the present header: they are of a volume key that is gone.
-
-    Restored, they would make the data unreadable. ``proven`` is the backup that this very run has proven; without it
-    one is taken that says to be of the present header. Raises NoHeaderBackupError while there is none.
-    """
-    with explained(f"Expiring header backups of {spec.name}"):
-        keep = {path for path, _ in _of_present(spec, proven)}
-        if not keep:
-            raise NoHeaderBackupError(
-                f"{spec.name} has no backup of its present header, so those of the old volume key are kept.",
-                resolution=f"Never restore them. `volward header backup {spec.name}` makes a new one.",
-            )
-        old = tuple(one.path for one in files.of(spec.header_backups, spec.name) if one.path not in keep)
-        return _removed(spec, old, "the volume key in it is gone")
-
-
-def expire(spec: VolumeSpec, mark: str, proven: Made | None = None) -> tuple[Path, ...]:
-    """Remove the files that a revoked key opens, or in which it opens a keyslot; return them.
-
-    Only once a backup of the present header exists with which it does neither: raises NoHeaderBackupError otherwise.
-    ``proven`` is the backup that this very run has proven; without it one is taken that says to be of the present
-    header. The caller holds the volume's lock. ``mark`` tells the key (facts.mark_of); one that has none cannot be told
-    and raises ValueError. Kept areas whose keyslots are not known go as well, when they are older than that backup.
-    """
-    if not mark:
-        raise ValueError("a key without fingerprint and pair cannot be told in a backup")
-    with explained(f"Expiring header backups of {spec.name}"):
-        newer = next((facts for _, facts in _of_present(spec, proven)), None)
-        if newer is None or newer.has_key(mark):
-            raise NoHeaderBackupError(
-                f"No header backup of {spec.name} is without the revoked key, so the older ones are kept.",
-                resolution=f"Run `volward header backup {spec.name}`, then expire them again.",
-            )
-        old = tuple(
-            one.path
-            for one in files.of(spec.header_backups, spec.name)
-            if one.facts is not None and (one.facts.has_key(mark) or _may_have_it(one.facts, before=newer.created_at))
-        )
-        return _removed(spec, old, "a revoked key opens it")
-
-
-def _of_present(spec: VolumeSpec, proven: Made | None) -> tuple[tuple[Path, Facts], ...]:
-    """Return the backups of the present header: the one that was proven, or what the directory has."""
-    _, present, _ = _present(spec)
-    found = files.backups(spec.header_backups, spec.name) if proven is None else ((proven.path, proven.facts),)
-    return tuple((path, facts) for path, facts in found if facts.is_of(present))
-
-
-def _removed(spec: VolumeSpec, old: tuple[Path, ...], why: str) -> tuple[Path, ...]:
-    files.remove(old)
-    for path in old:
-        what = f"{spec.name}: {path.name} was removed, because {why}"
-        audit.record("header-backup-expire", spec.name, audit.Outcome.DONE, what, file=path.name)
-    return old
-
-
-def _may_have_it(facts: Facts, *, before: int) -> bool:
-    return facts.kind is Kind.KEPT and not facts.keyslots and facts.created_at <= before
 
 
 def _audited(
@@ -210,7 +129,7 @@ class _Backup:
 
     def make(self) -> Made:
         """Prove the backup that is there, or make one."""
-        device, present, area = _present(self._spec)
+        device, present, area = whole_header.read(self._spec)
         with SealingKeys.of(self._spec, self._providers, deadline_seconds=self._deadline) as keys:
             self._remarks += [
                 f"The header backup of {self._spec.name} is not sealed for a provider: {one}" for one in keys.failures
@@ -330,38 +249,3 @@ def _sealed_for(facts: Facts, wanted: set[KeyRef], pairs: Iterable[KeyRef]) -> b
     """Whether everybody who should open it is a recipient."""
     public = [ref.details[recovery_pair.PUBLIC] for ref in pairs]
     return wanted <= {one.ref for one in facts.recipients} and all(map(facts.has_key, public))
-
-
-def _present(spec: VolumeSpec) -> tuple[Device, Header, bytes]:
-    """Return the device, its whole header, and the header area. Raises DamagedHeaderError and the like."""
-    if spec.store is StoreKind.SCRATCH:
-        raise NotProvisionedError(
-            f"{spec.name} is a scratch volume: it has no header, and a new key each time.",
-            resolution="There is nothing to back up.",
-        )
-    device = resolve(spec)
-    reading = header.read(device.node)
-    if reading.header is None:
-        raise DamagedHeaderError(
-            f"{spec.device} has no LUKS2 header that can be read: {reading.error or 'there is none'}",
-            resolution=f"Restore a backup: `volward header restore {spec.name}`.",
-        )
-    area = header_area.read(device.node, reading.header.area_bytes)
-    found = header.parse(area, name=str(spec.device)).header
-    if found is None or found.damaged:
-        raise DamagedHeaderError(
-            f"One copy of the header of {spec.name} is not whole, and a backup is to be of a whole one.",
-            resolution=f"Mend it first: `volward header repair {spec.name}`.",
-        )
-    pin = pins.read(spec.name)
-    if pin is None or pin.luks_uuid != found.uuid:
-        raise ForeignHeaderError(
-            f"{spec.device} carries LUKS UUID {found.uuid}, which is not pinned for {spec.name}.",
-            resolution=f"`volward repin {spec.name}` settles it, if that is on purpose.",
-        )
-    return device, found, area
-
-
-def resolve(spec: VolumeSpec) -> Device:
-    """Return the volume's device as its link leads to it now. Raises DeviceNotFoundError, DeviceUnknownError."""
-    return (block.resolve_file if spec.is_file else block.resolve)(spec.device)

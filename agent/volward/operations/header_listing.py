@@ -8,9 +8,8 @@ from volward.errors import VolwardError
 from volward.header_backup import files
 from volward.header_backup.facts import Facts, Kind
 from volward.header_backup.files import Stored
-from volward.host import header
+from volward.host import block, header
 from volward.model import Header, VolumeSpec
-from volward.operations.header_backup import resolve
 from volward.os_errors import explained
 
 
@@ -73,7 +72,7 @@ def listing(spec: VolumeSpec) -> tuple[Row, ...]:
 
 def _present(spec: VolumeSpec) -> Header | None:
     try:
-        return header.read(resolve(spec).node).header
+        return header.read(block.of_volume(spec).node).header
     except VolwardError:
         return None
 

@@ -10,12 +10,12 @@ from volward import audit, journal, lock
 from volward.errors import DamagedHeaderError, VerificationError, VolwardError
 from volward.header_backup import files
 from volward.header_backup.recipients import SealingKeys
-from volward.host import cryptsetup, header
+from volward.host import block, cryptsetup, header
 from volward.keys.providers import Providers
 from volward.model import Header, VolumeSpec
 from volward.observe import observe
 from volward.operations.enrolment import provable_header
-from volward.operations.header_backup import after_change, resolve
+from volward.operations.header_backup import after_change
 from volward.operations.header_keep import keep, sync
 from volward.os_errors import explained
 from volward.plan.device import refuse_duplicates, refuse_mapping
@@ -76,7 +76,7 @@ def _look(spec: VolumeSpec) -> Header:
 def _run(
     spec: VolumeSpec, present: Header, record: journal.Record | None, providers: Providers, deadline_seconds: float
 ) -> str:
-    device = resolve(spec)
+    device = block.of_volume(spec)
     facts = {"luks_uuid": present.uuid}
     operation = journal.resume(record) if record else journal.begin(journal.HEADER_REPAIR, spec.name, facts)
     kept = ""

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from volward.errors import IdentityError, VerificationError
 from volward.header_backup.scratch import Scratch
-from volward.host import cryptsetup, header, header_area, superblock
+from volward.host import block, cryptsetup, header, header_area, superblock
 from volward.model import Device, VolumeSpec
-from volward.operations.header_backup import resolve
 from volward.operations.header_keep import sync
 from volward.secret import SecretBytes
 
@@ -29,7 +28,7 @@ def write(spec: VolumeSpec, device: Device, image: Path, area: bytes) -> None:
 
     Raises IdentityError when the link leads to another device by now, VerificationError, ToolFailedError, OSError.
     """
-    now = resolve(spec)
+    now = block.of_volume(spec)
     if now.identity != device.identity:
         raise IdentityError(
             f"{spec.device} leads to another device than a moment ago.",

@@ -4,6 +4,7 @@ Not journaled, so that a full root disk does not keep a volume closed: each step
 running it again takes up where it stopped.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from volward.apply import Work, apply
 from volward.errors import NotPrivilegedError, VerificationError, VolwardError
 from volward.keys.providers import Providers
 from volward.model import Goal, Observation, Plan, ProviderKind, Step, VolumeSpec
-from volward.observe import observe
+from volward.observe import look_again, observe
 from volward.operations.prepare import plan_for
 from volward.operations.watcher import Watcher
 from volward.os_errors import explained
@@ -53,7 +54,8 @@ def open_volumes(
 
     before = Surroundings()
     if len(specs) > 1:
-        before.all_carriers  # noqa: B018 (read here, once, and not by each thread)
+        with contextlib.suppress(OSError):  # then each volume tells of it
+            before.all_carriers, before.ties, before.boot_opens  # noqa: B018 (here, once, and not by each thread)
 
     with Providers() as providers:
         one = partial(_open, _Pass(before, providers, watcher, deadline_seconds, ask_recovery, goal, tell))
@@ -76,7 +78,13 @@ class _Pass:
     tell: Callable[[Opened], None]
 
     def look(self, spec: VolumeSpec) -> Observation:
-        return observe(spec, to_open=True, surroundings=Surroundings(earlier=self.before))
+        return observe(spec, to_open=True, surroundings=self._now())
+
+    def look_again(self, spec: VolumeSpec, seen: Observation) -> Observation:
+        return look_again(spec, seen, self._now())
+
+    def _now(self) -> Surroundings:
+        return Surroundings(earlier=self.before)
 
 
 def _open(shared: _Pass, spec: VolumeSpec) -> Opened:
@@ -124,7 +132,7 @@ def _open_locked(shared: _Pass, spec: VolumeSpec) -> Opened:
                 watcher.step_failed(spec.name, action)
                 raise
             watcher.step_done(spec.name, action)
-    found = verify(spec, shared.look(spec), shared.goal)
+    found = verify(spec, shared.look_again(spec, seen), shared.goal)
     if found:
         raise VerificationError(
             f"{spec.name} is not open as planned: {'; '.join(map(str, found))}.",

@@ -12,9 +12,9 @@ from volward import journal, logins, openings, pins
 from volward.errors import JournalError, VolwardError
 from volward.header_backup import files, freshness
 from volward.header_backup.freshness import BackupState, Freshness
-from volward.host import cgroup, mapping, space
+from volward.host import cgroup, crypt_table, io_counters, mapping, space
 from volward.host.cgroup import Running
-from volward.host.mapping import CryptTable
+from volward.host.crypt_table import CryptTable
 from volward.journal import Record
 from volward.model import MappingState, Observation, Pin, StoreKind, VolumeSpec
 from volward.observe import glance
@@ -107,7 +107,7 @@ def _look(spec: VolumeSpec, surroundings: Surroundings, records: _Operations) ->
 
 def _tables() -> _Tables:
     try:
-        return _Tables(mapping.tables(), "")
+        return _Tables(crypt_table.tables(), "")
     except (VolwardError, OSError) as error:
         return _Tables({}, f"The table of the mapping is unknown: {error}")
 
@@ -128,7 +128,7 @@ def _complete(
         operations_error=looked.operations_error,
         table=tables.by_name.get(mapped.name) if is_open else None,
         table_error=tables.error if is_open else "",
-        io=mapping.io_counters(mapped.number) if mapped.number else None,
+        io=io_counters.read(mapped.number) if mapped.number else None,
         space=space.of(spec.mount_point, number=mapped.number) if whole and spec.mount_point else None,
         consumers=tuple(Consumer(name, running.of(name)) for name in spec.consumers) if running else (),
         opening=_opening(spec.name, seen),

@@ -9,7 +9,7 @@ from volward.errors import NoWayBackError, VolwardError
 from volward.keys.providers import Providers
 from volward.model import Observation, Step, VolumeSpec
 from volward.observe import observe
-from volward.operations import header_backup
+from volward.operations import header_backup, header_backup_expiry
 from volward.operations.enrolment import provable_header
 from volward.operations.unfinished import is_about, unfinished
 from volward.os_errors import explained
@@ -79,7 +79,7 @@ def _about_new_recovery(name: str, *, enrolled: bool) -> str:
 def _without_old_backups(spec: VolumeSpec) -> tuple[str, ...]:
     """Remove the header backups of the volume key that is gone; return what their owner should know when they stay."""
     try:
-        header_backup.expire_others(spec)
+        header_backup_expiry.expire_others(spec)
     except VolwardError as error:
         return (f"{error.what} {error.resolution}",)
     return ()

@@ -11,7 +11,7 @@ from enum import StrEnum
 from volward.header_backup.freshness import Freshness
 from volward.model import CopyState, MountUnitState, StoreKind, VolumeSpec
 from volward.report import condition
-from volward.report.condition import State
+from volward.report.state import State
 from volward.report.volume import SeenVolume
 
 SCHEMA_VERSION = 1  # rises when a field goes away or changes its meaning; new fields may come at any time

@@ -6,7 +6,9 @@ from pathlib import Path
 from volward.model import MappingState, Presence, StoreKind
 from volward.report import keyslots
 from volward.report.amount import count, size
-from volward.report.condition import Condition, Remark, State
+from volward.report.condition import Condition
+from volward.report.remark import Remark
+from volward.report.state import State
 from volward.report.volume import SeenVolume
 
 HEADINGS = ("VOLUME", "STATE", "DEVICE", "USED", "MOUNT POINT", "KEYS")

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from volward.model import Device, Header, Keyslot, MappingState, Presence, StoreKind
 from volward.report import key_ages, keyslots
-from volward.report.condition import Condition, Remark
+from volward.report.condition import Condition
+from volward.report.remark import Remark
 from volward.report.status import Judged
 from volward.report.volume import SeenVolume
 

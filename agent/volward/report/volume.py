@@ -6,7 +6,8 @@ What could not be read is said to be so, by None or by an error, and is never le
 from dataclasses import dataclass
 
 from volward.header_backup.freshness import BackupState
-from volward.host.mapping import CryptTable, IoCounters
+from volward.host.crypt_table import CryptTable
+from volward.host.io_counters import IoCounters
 from volward.host.space import Space
 from volward.journal import Record
 from volward.logins import LoginLife

@@ -28,7 +28,7 @@ ALSO = ("coverage", "psutil", "rich.box", "rich.console", "rich.progress", "rich
 
 
 def main() -> None:
-    _import_all()
+    import_all()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(SOCKET)
     listener.listen(64)
@@ -56,7 +56,8 @@ def main() -> None:
     volward()
 
 
-def _import_all() -> None:
+def import_all() -> None:
+    """Import the program, and what it imports inside functions."""
     import volward
 
     for found in pkgutil.walk_packages(volward.__path__, "volward."):

@@ -309,8 +309,8 @@ class Machine:
         ):
             monkeypatch.setattr(cryptsetup, name, getattr(self, name))
         monkeypatch.setattr(header, "read", self.read_header)
-        monkeypatch.setattr(block, "resolve", lambda link: self.device)
-        monkeypatch.setattr(block, "resolve_file", lambda path: self.device)
+        monkeypatch.setattr(block, "of_volume", lambda spec: self.device)
+        monkeypatch.setattr(block, "place_of_volume", lambda spec: self.device)
         monkeypatch.setattr(blank, "probe", lambda node, size: self.probe)
         monkeypatch.setattr(wipe, "wipe", self.wipe)
         monkeypatch.setattr(mapping, "of_volume", lambda spec, uuid, device: self.mapping)

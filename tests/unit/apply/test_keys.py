@@ -227,7 +227,7 @@ def test_a_recovery_key_that_nobody_could_see_is_a_bug(machine: Machine, work: W
 
 def test_a_key_in_hand_opens_without_asking_again(machine: Machine, work: Work) -> None:
     work.take(KeyRef(CREDENTIAL, "volward.pgdata", 1), SecretBytes(KEY))
-    open_through_chain(DEVICE, work)
+    open_through_chain(DEVICE.node, work)
     assert machine.log == ["open by key"]
     assert work.opened_by == "credential"
     assert machine.sources[CREDENTIAL].given == []
@@ -238,7 +238,7 @@ def test_the_chain_opens_and_says_who_failed_before(machine: Machine, work: Work
     machine.sources[CREDENTIAL].error = denial
     machine.source(PROMPT, KEY)
     work.spec = replace(work.spec, discard=True)
-    open_through_chain(DEVICE, work)
+    open_through_chain(DEVICE.node, work)
     assert machine.log == ["open by key with discard"]
     assert work.opened_by == "prompt"
     assert work.degraded == ("credential: The credential is not there.",)
@@ -248,7 +248,7 @@ def test_the_chain_opens_and_says_who_failed_before(machine: Machine, work: Work
 def test_a_token_opens_without_a_key(machine: Machine, work: Work) -> None:
     machine.tokens((Token(4, "systemd-tpm2", (0,)),))
     work.spec = replace(work.spec, providers=(TPM2, CREDENTIAL))
-    open_through_chain(DEVICE, work)
+    open_through_chain(DEVICE.node, work)
     assert machine.log == ["open by token 4"]
 
 
@@ -256,7 +256,7 @@ def test_with_recovery_nobody_else_is_asked(machine: Machine, work: Work) -> Non
     machine.formatted(slots={0: KEY, 1: RECOVERY})
     machine.source(ProviderKind.RECOVERY, RECOVERY)
     work.ask_recovery = True
-    open_through_chain(DEVICE, work)
+    open_through_chain(DEVICE.node, work)
     assert work.opened_by == "recovery"
     assert machine.sources[CREDENTIAL].given == []
 

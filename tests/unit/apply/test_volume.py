@@ -51,7 +51,7 @@ def test_opening_is_remembered_for_status(machine: Machine, work: Work) -> None:
 
 def test_a_mapping_that_is_not_there_afterwards_is_told(machine: Machine, work: Work) -> None:
     machine.obedient = False
-    with pytest.raises(MappingError, match="is absent on /dev/vdb"):
+    with pytest.raises(MappingError, match=r"of /dev/disk/by-id/virtio-PG1 is absent\. `volward"):
         apply(step(Step.OPEN), work)
     assert machine.remembered == []
 

@@ -1,12 +1,14 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.unit.builders import SPEC
 from tests.unit.host.fake_host import FakeHost
 
 from volward.errors import DeviceNotFoundError, DeviceUnknownError
 from volward.host import block
-from volward.model import Device, DeviceClass
+from volward.model import Device, DeviceClass, Place
 
 
 @pytest.fixture
@@ -128,6 +130,21 @@ def test_device_that_is_not_ready_is_unknown(host: FakeHost, break_it: object) -
     break_it(host.block("vdb", "252:16"))
     with pytest.raises(DeviceUnknownError):
         resolve(host, host.dev / "vdb")
+
+
+def test_the_place_of_a_volume_is_where_its_link_leads_now(
+    host: FakeHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(block, "DEV", host.dev)
+    host.block("vdb", "252:16", serial="PG1")
+    on_disk = replace(SPEC, device=host.link("virtio-PG1", "vdb"))
+    assert block.place_of_volume(on_disk) == Place(host.dev / "vdb", "252:16")
+    with pytest.raises(DeviceNotFoundError, match="does not exist"):
+        block.place_of_volume(replace(on_disk, device=host.dev / "vdz"))
+    (tmp_path / "link").symlink_to(tmp_path / "pg.img")
+    assert block.place_of_volume(replace(on_disk, device=tmp_path / "link", is_file=True)) == Place(
+        tmp_path / "pg.img", ""
+    )
 
 
 def test_file_with_its_loop_devices(host: FakeHost, tmp_path: Path) -> None:

@@ -1,10 +1,9 @@
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from tests.unit.host.fake_host import FakeHost
 
-from volward.host import mapping, reencryption_lock, run
+from volward.host import mapping, reencryption_lock
 from volward.model import Mapping, MappingState
 
 UUID = "5f407946-de57-47b8-91fb-eb547538bf0a"
@@ -160,42 +159,17 @@ def test_logical_volume_below_is_not_seen_through(host: FakeHost) -> None:
     assert look(host, backing="8:0").state is MappingState.FOREIGN
 
 
-TABLE = (
-    """volward-pg: 0 4161536 crypt aes-xts-plain64 :64:logon:cryptsetup:5f407946-d0 0 252:16 32768 \
-2 allow_discards sector_size:4096
-volward-x: 0 2048 crypt aes-xts-plain64 """
-    + "0" * 64
-    + """ 0 7:0 4096
-garbage
-"""
-)
+def test_udevs_link_is_believed_only_if_sysfs_says_the_same(host: FakeHost) -> None:
+    host.stack(mapped(host), host.block("vdb", "252:16"))
+    (host.dev / "mapper").mkdir()
+    link = host.dev / "mapper/volward-pg"
 
+    def node() -> Path | None:
+        return mapping.look("volward-pg", luks_uuid=UUID, backing_number="252:16", sysfs=host.sysfs, dev=host.dev).node
 
-def test_one_call_reads_all_tables(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[Sequence[run.Word]] = []
-
-    def read(argv: Sequence[run.Word], **_: object) -> run.Completed:
-        calls.append(argv)
-        return run.Completed((), 0, TABLE, "")
-
-    monkeypatch.setattr(run, "read", read)
-    assert mapping.tables(sysfs=host.sysfs) == {} and calls == []
-    mapped(host)
-    found = mapping.tables(sysfs=host.sysfs)
-    assert calls == [["dmsetup", "table", "--target", "crypt"]]
-    assert found["volward-pg"] == mapping.CryptTable(
-        "volward-pg", "aes-xts-plain64", 512, True, "252:16", 16 * 1024 * 1024, 4161536 * 512,
-        ("allow_discards", "sector_size:4096"),
-    )  # fmt: skip
-    assert (found["volward-x"].key_bits, found["volward-x"].key_in_keyring, found["volward-x"].flags) == (
-        256,
-        False,
-        (),
-    )
-    assert set(found) == {"volward-pg", "volward-x"}
-
-
-def test_io_counters(host: FakeHost) -> None:
-    (mapped(host) / "stat").write_text("  10  0  80  5  20  0  160  7  1  12  12 0 0 0 0 0 0\n")
-    assert mapping.io_counters("253:3", sysfs=host.sysfs) == mapping.IoCounters(10, 40960, 20, 81920, 1, 12)
-    assert mapping.io_counters("9:9", sysfs=host.sysfs) is None
+    assert node() == Path("/dev/dm-3"), "without a link"
+    link.symlink_to("../dm-3")
+    assert node() == Path("/dev/dm-3")
+    link.unlink()
+    link.symlink_to("../dm-7")
+    assert node() == Path("/dev/dm-3"), "the link is of a mapping that is gone"

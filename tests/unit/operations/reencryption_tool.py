@@ -18,7 +18,7 @@ from volward.host import cryptsetup
 from volward.host import reencrypt as tool
 from volward.host.reencrypt import Target
 from volward.model import Observation, Progress, Token
-from volward.operations import header_backup, reencrypt, reencryption_look, unreencrypt
+from volward.operations import header_backup, header_backup_expiry, reencrypt, reencryption_look, unreencrypt
 from volward.operations.reencryption_look import Wanted, look
 from volward.operations.watcher import Watcher
 from volward.secret import SecretBytes
@@ -125,7 +125,7 @@ def play(world: World, monkeypatch: pytest.MonkeyPatch, directory: Path) -> Tool
     monkeypatch.setattr(tool, "resume", one.resume)
     monkeypatch.setattr(tool, "recover", one.recover)
     monkeypatch.setattr(header_backup, "demand", demand)
-    monkeypatch.setattr(header_backup, "expire_others", lambda spec: world.backups.append("others expired"))
+    monkeypatch.setattr(header_backup_expiry, "expire_others", lambda spec: world.backups.append("others expired"))
     return one
 
 

@@ -20,7 +20,7 @@ from volward.host.cryptsetup import Argon2id, Pbkdf2
 from volward.keys import header_token
 from volward.keys.header_token import HeaderToken
 from volward.model import Observation, Pin, ProviderKind, RotationProfile, VolumeSpec
-from volward.operations import header_backup, rotate, unrotate
+from volward.operations import header_backup, header_backup_expiry, rotate, unrotate
 from volward.operations.rotate import Pass, Rotated
 from volward.operations.watcher import Watcher
 from volward.plan.rotation import Wish
@@ -105,7 +105,7 @@ class World:
     ) -> tuple[str, ...]:
         self.backups += ["made", *revoked]
         if new_volume_key:
-            header_backup.expire_others(spec)
+            header_backup_expiry.expire_others(spec)
         return self.backup_remarks
 
     def _make_breakable(self, monkeypatch: pytest.MonkeyPatch) -> None:

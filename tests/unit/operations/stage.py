@@ -63,6 +63,9 @@ class Stage:
     def observe(self, spec: VolumeSpec, **options: object) -> Observation:
         return replace(self.seen.get(spec.name, PERFECT), volume=spec.name)
 
+    def look_again(self, spec: VolumeSpec, before: Observation, surroundings: object) -> Observation:
+        return self.observe(spec)
+
     def plan_for(self, spec: VolumeSpec, seen: Observation, goal: object, **options: Any) -> Plan:
         self.options[spec.name] = {"goal": goal, **options}
         plan = self.plans[spec.name]
@@ -104,7 +107,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
             function = partial(getattr(module, name), directory=tmp_path / directory)
             monkeypatch.setattr(module, name, function)
     for module in (enrolment, keys, opening, prepare, provision, repin):
-        for name in ("observe", "plan_for", "apply", "verify"):
+        for name in ("observe", "look_again", "plan_for", "apply", "verify"):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, getattr(one, name))
     monkeypatch.setattr(audit, "record", one.record)

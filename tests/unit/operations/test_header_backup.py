@@ -32,7 +32,7 @@ from volward.keys import header_token
 from volward.keys.providers import Providers
 from volward.keys.source import KeyRef
 from volward.model import Pin, ProviderKind, StoreKind
-from volward.operations import header_backup
+from volward.operations import header_backup, header_backup_expiry
 from volward.secret import SecretBytes
 
 pytestmark = needs_cryptsetup
@@ -350,17 +350,17 @@ def test_backups_with_a_revoked_key_go_once_a_newer_one_is_proven(volume: Backup
     revoked = volume.enrol(volume.store(CREDENTIAL), 1)
     old = volume.backup().path
     with pytest.raises(NoHeaderBackupError, match="older ones are kept"):
-        header_backup.expire(volume.spec, revoked)
+        header_backup_expiry.expire(volume.spec, revoked)
     volume.remove(1)
     with pytest.raises(NoHeaderBackupError):
-        header_backup.expire(volume.spec, revoked)
+        header_backup_expiry.expire(volume.spec, revoked)
     assert old.exists()
     new = volume.backup().path
 
-    assert header_backup.expire(volume.spec, revoked) == (old,)
+    assert header_backup_expiry.expire(volume.spec, revoked) == (old,)
     assert [path.name for path in volume.spec.header_backups.iterdir()] == [new.name]
     assert volume.audited[-1] == ("header-backup-expire", "done", "")
-    assert header_backup.expire(volume.spec, revoked) == ()
+    assert header_backup_expiry.expire(volume.spec, revoked) == ()
 
 
 def test_a_kept_area_that_nobody_can_read_goes_with_them(volume: BackupHost) -> None:
@@ -368,7 +368,7 @@ def test_a_kept_area_that_nobody_can_read_goes_with_them(volume: BackupHost) -> 
     facts = replace(made.facts, kind=Kind.KEPT, keyslots=(), created_at=made.facts.created_at)
     later = replace(facts, created_at=made.facts.created_at + 60)
     kept = [_put(volume, one) for one in (facts, later)]
-    assert header_backup.expire(volume.spec, "0" * 32) == (kept[0],)
+    assert header_backup_expiry.expire(volume.spec, "0" * 32) == (kept[0],)
 
 
 def pair_of(volume: BackupHost) -> str:
@@ -383,12 +383,12 @@ def test_backups_that_a_revoked_recovery_key_opens_go_too(volume: BackupHost) ->
     old = volume.backup().path
     kept = _put(volume, replace(sealing.read_facts(old), kind=Kind.KEPT, keyslots=()))
     with pytest.raises(NoHeaderBackupError, match="older ones are kept"):
-        header_backup.expire(volume.spec, mark)
+        header_backup_expiry.expire(volume.spec, mark)
     volume.remove(1)
     volume.enrol_recovery().wipe()
     new = volume.backup().path
 
-    assert set(header_backup.expire(volume.spec, mark)) == {old, kept}
+    assert set(header_backup_expiry.expire(volume.spec, mark)) == {old, kept}
     assert [path.name for path in volume.spec.header_backups.iterdir()] == [new.name]
 
 
@@ -430,7 +430,7 @@ def test_backups_of_a_volume_key_that_is_gone_expire_with_the_change(volume: Bac
 
 def test_a_key_without_a_fingerprint_cannot_be_told(volume: BackupHost) -> None:
     with pytest.raises(ValueError, match="fingerprint"):
-        header_backup.expire(volume.spec, "")
+        header_backup_expiry.expire(volume.spec, "")
 
 
 def _put(volume: BackupHost, facts: Facts) -> Path:

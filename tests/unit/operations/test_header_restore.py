@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.unit.builders import OTHER_IDENTITY, OTHER_UUID
@@ -45,7 +46,7 @@ from volward.model import (
     ProviderKind,
 )
 from volward.observe import observe
-from volward.operations import header_repair, header_target, header_write
+from volward.operations import header_repair, header_target
 from volward.operations.header_repair import repair
 from volward.operations.header_restore import Restored, restore
 from volward.operations.header_target import look
@@ -375,7 +376,7 @@ def test_a_link_that_changes_at_the_last_moment(volume: BackupHost, monkeypatch:
     wanted = look(volume.spec, None)
     other = replace(wanted.device, identity=OTHER_IDENTITY)
     before = area(volume)
-    monkeypatch.setattr(header_write, "resolve", lambda spec: other)
+    monkeypatch.setattr("volward.operations.header_write.block", SimpleNamespace(of_volume=lambda spec: other))
     with pytest.raises(IdentityError, match="a moment ago"):
         restore(wanted, ask_recovery=False, deadline_seconds=1)
     assert area(volume) == before

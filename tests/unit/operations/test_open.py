@@ -17,6 +17,7 @@ from volward.errors import (
     OperatingSystemError,
     VerificationError,
 )
+from volward.host import systemd
 from volward.keys.source import KeyRef
 from volward.model import Action, Discrepancy, Goal, Plan, ProviderKind, Step, VolumeSpec
 from volward.operations.open import Opened, open_volumes
@@ -132,3 +133,13 @@ def test_keys_are_wiped(stage: Stage) -> None:
     stage.answers["a open"] = lambda work: work.take(KeyRef(ProviderKind.CREDENTIAL, "volward.pgdata", 1), secret)
     run(stage, A)
     assert secret.wiped
+
+
+def test_what_cannot_be_read_of_the_host_is_each_volumes_own_trouble(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(systemd, "ties", unreadable)
+    assert [one.error for one in run(stage, A, B)] == [None, None], "the stage's look needs none of it"

@@ -36,7 +36,13 @@ from volward.host import reencrypt as tool
 from volward.host.cryptsetup import Pbkdf2
 from volward.host.reencrypt import Target
 from volward.model import Fate, MappingState, Observation, ProviderKind, Reencryption, Token
-from volward.operations import header_backup, reencrypt, reencryption_end, reencryption_look, unreencrypt
+from volward.operations import (
+    header_backup_expiry,
+    reencrypt,
+    reencryption_end,
+    reencryption_look,
+    unreencrypt,
+)
 from volward.operations.reencryption_look import Wanted, look
 from volward.operations.watcher import Watcher
 from volward.secret import SecretBytes
@@ -202,7 +208,7 @@ def test_a_cut_before_the_end_was_written_down(world: World, cryptsetup: Tool, m
         raise Cut
 
     with monkeypatch.context() as until_then:
-        until_then.setattr(header_backup, "expire_others", cut)
+        until_then.setattr(header_backup_expiry, "expire_others", cut)
         with pytest.raises(Cut):
             run(TYPED)
     assert [one.name for one in look(WANTED, TYPED).plan.actions] == ["enrol-tpm2:tpm2"]
@@ -319,10 +325,10 @@ def test_old_backups_that_have_to_stay_are_told_when_it_is_given_up(
         raise NoHeaderBackupError("There is none.", resolution="Make one.")
 
     with monkeypatch.context() as until_then:
-        until_then.setattr(header_backup, "expire_others", cut)
+        until_then.setattr(header_backup_expiry, "expire_others", cut)
         with pytest.raises(Cut):
             run(TYPED)
-    monkeypatch.setattr(header_backup, "expire_others", refuse)
+    monkeypatch.setattr(header_backup_expiry, "expire_others", refuse)
     assert "There is none. Make one." in give_up()
 
 
@@ -436,7 +442,7 @@ def test_given_up_when_all_data_are_done(world: World, cryptsetup: Tool, monkeyp
         raise Cut
 
     with monkeypatch.context() as until_then:
-        until_then.setattr(header_backup, "expire_others", cut)
+        until_then.setattr(header_backup_expiry, "expire_others", cut)
         with pytest.raises(Cut):
             run(TYPED)
     assert give_up()[0] == "All data of pgdata are under a new volume key."

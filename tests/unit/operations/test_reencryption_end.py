@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from tests.unit.builders import UUID
@@ -24,7 +25,7 @@ from volward.keys.header_token import HeaderToken
 from volward.keys.providers import Providers
 from volward.model import Observation, Pin, ProviderKind
 from volward.observe import observe
-from volward.operations import header_write, reencryption_end
+from volward.operations import reencryption_end
 from volward.secret import SecretBytes
 
 pytestmark = needs_cryptsetup
@@ -127,7 +128,7 @@ def test_a_link_that_changes_at_the_last_moment(stuck: BackupHost, monkeypatch: 
     other = replace(
         block.resolve_file(stuck.node), identity=replace(block.resolve_file(stuck.node).identity, path="/x")
     )
-    monkeypatch.setattr(header_write, "resolve", lambda spec: other)
+    monkeypatch.setattr("volward.operations.header_write.block", SimpleNamespace(of_volume=lambda spec: other))
     with pytest.raises(IdentityError):
         end(stuck)
     assert area(stuck) == before

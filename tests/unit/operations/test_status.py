@@ -10,12 +10,13 @@ from tests.unit.host import luks_image
 
 from volward import journal, openings, pins
 from volward.errors import JournalError, ToolMissingError
-from volward.host import mapping, mount, run
-from volward.host.mapping import CryptTable
+from volward.host import crypt_table, mapping, mount, run
+from volward.host.crypt_table import CryptTable
 from volward.model import Mapping, MappingState, Mount, Presence, VolumeSpec
 from volward.openings import Opening
 from volward.operations import status
 from volward.report import condition
+from volward.report.state import State
 from volward.report.volume import SeenVolume
 
 DAMAGED = JournalError("It is damaged.", resolution="Look.")
@@ -83,7 +84,7 @@ def test_open_volumes_need_one_for_all(
         asked.append("dmsetup")
         return tables
 
-    monkeypatch.setattr(mapping, "tables", ask)
+    monkeypatch.setattr(crypt_table, "tables", ask)
     looked = status.look_at(specs)
     assert asked == ["dmsetup"]
     assert host == []
@@ -96,7 +97,7 @@ def test_a_table_that_cannot_be_read_is_told(specs: tuple[VolumeSpec, ...], monk
     def missing() -> dict[str, CryptTable]:
         raise ToolMissingError("dmsetup is not installed.", resolution="Install it.")
 
-    monkeypatch.setattr(mapping, "tables", missing)
+    monkeypatch.setattr(crypt_table, "tables", missing)
     assert all("dmsetup is not installed" in one.table_error for one in status.look_at(specs))
 
 
@@ -118,7 +119,7 @@ def test_damaged_records_make_a_volume_unknown_and_not_the_others(
     assert (whole.pin_error, whole.operations_error) == ("It is damaged.", "")
     assert (empty.pin_error, empty.operations_error) == ("", "It is damaged.")
     assert (gone.pin_error, gone.operations_error) == ("", "")
-    assert condition.judge(whole).state is condition.State.CLOSED
+    assert condition.judge(whole).state is State.CLOSED
 
 
 def test_without_sysfs_the_mapping_is_unknown(specs: tuple[VolumeSpec, ...], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +153,7 @@ def test_an_opening_is_told_of_the_mapping_that_it_made(
     specs: tuple[VolumeSpec, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened(specs, monkeypatch)
-    monkeypatch.setattr(mapping, "tables", dict)
+    monkeypatch.setattr(crypt_table, "tables", dict)
     monkeypatch.setattr(mapping, "disk_sequence", lambda _: "7")
     made = Opening(1.0, by="credential", disk_sequence="7")
     assert _last(made, specs[0], monkeypatch).opening == made

@@ -19,7 +19,7 @@ from volward.model import (
 )
 from volward.openings import Opening
 from volward.report import condition
-from volward.report.condition import State
+from volward.report.state import State
 from volward.report.volume import SeenVolume
 
 SEEN = builders.PERFECT

@@ -11,7 +11,7 @@ from tests.unit.report.volumes import WHOLE, volume
 from volward.journal import ROTATE, Record
 from volward.model import AnnouncedKeyslot, StoreKind, Token
 from volward.report import condition, detail, key_ages
-from volward.report.condition import State
+from volward.report.state import State
 from volward.report.volume import SeenVolume
 
 WANTED = replace(SPEC, providers=(CREDENTIAL, TPM2, PROMPT))

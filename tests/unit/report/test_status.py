@@ -10,6 +10,7 @@ from volward.header_backup.freshness import BackupState, Freshness
 from volward.model import CopyState, Keyslot, MountPointState, MountUnitState, Presence, Token
 from volward.openings import Opening
 from volward.report import amount, condition, detail, keyslots, status
+from volward.report.state import State
 from volward.report.volume import SeenVolume
 
 GONE = replace(
@@ -79,7 +80,7 @@ def test_the_sum_begins_with_what_is_well() -> None:
 
 
 def test_every_state_has_a_style() -> None:
-    assert set(status.STYLES) == set(condition.State)
+    assert set(status.STYLES) == set(State)
 
 
 def test_the_full_view_has_every_layer() -> None:

@@ -16,6 +16,7 @@ from volward.model import Action, Mapping, MappingState, Plan, Presence, Provide
 from volward.openings import Opening
 from volward.report import condition, status_json
 from volward.report import plan as plan_text
+from volward.report.state import State
 from volward.report.volume import SeenVolume
 
 REFERENCE = Path(__file__).parents[3] / "docs/reference"
@@ -74,7 +75,7 @@ def test_the_schema_refuses_what_is_not_status() -> None:
 
 def test_the_states_of_schema_and_code_are_the_same() -> None:
     schema = json.loads((REFERENCE / "status.schema.json").read_text())
-    assert schema["$defs"]["volume"]["properties"]["state"]["enum"] == [str(state) for state in condition.State]
+    assert schema["$defs"]["volume"]["properties"]["state"]["enum"] == [str(state) for state in State]
     assert schema["properties"]["schema_version"]["const"] == status_json.SCHEMA_VERSION
 
 

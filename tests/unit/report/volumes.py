@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from tests.unit import builders
 
-from volward.host.mapping import CryptTable, IoCounters
+from volward.host.crypt_table import CryptTable
+from volward.host.io_counters import IoCounters
 from volward.host.space import Space
 from volward.journal import Record
 from volward.model import MIB, Observation, Presence, VolumeSpec

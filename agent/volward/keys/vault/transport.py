@@ -5,9 +5,11 @@ Time-outs within one deadline, answers of 1 MiB at most, one redirect at most, a
 copy what they send and receive; those copies cannot be wiped (docs/explanation/threat-model.md).
 """
 
+import contextlib
 import json
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
@@ -24,7 +26,7 @@ from volward.secret import SecretBytes
 
 SYSTEM_CAS = Path("/etc/ssl/certs/ca-certificates.crt")
 LONGEST_ANSWER_BYTES = 1024 * 1024
-_POOL_SIZE = 16
+_CONNECTIONS = 4  # at once: requests overlap, and not every volume costs a TLS handshake
 _NO_CONTENT = 204
 _REDIRECT = 307  # the only one that Vault uses, from a standby to its leader
 
@@ -65,6 +67,7 @@ class HttpTransport:
     def __init__(self, server: VaultServer, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._server = server
         self._clock = clock
+        self._free = threading.BoundedSemaphore(_CONNECTIONS)
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.verify = str(_readable(server.ca_file or SYSTEM_CAS, "ca_file", server))
@@ -73,7 +76,7 @@ class HttpTransport:
             pair = (_readable(login.certificate, "certificate", server), login.private_key)
             self._session.cert = (str(pair[0]), str(_readable(pair[1], "private_key", server)))
         for scheme in ("http://", "https://"):
-            adapter = deadline.DeadlineAdapter(pool_connections=2, pool_maxsize=_POOL_SIZE, max_retries=0)
+            adapter = deadline.DeadlineAdapter(pool_connections=2, pool_maxsize=_CONNECTIONS, max_retries=0)
             self._session.mount(scheme, adapter)
 
     def ask(self, question: Question, api: Api, token: SecretBytes | None, *, end: float) -> Answer:
@@ -108,12 +111,17 @@ class HttpTransport:
         return answer
 
     def _once(self, question: Question, method: str, url: str, options: Any, end: float) -> tuple[Answer, str]:
-        left = end - self._clock()
-        if left <= 0:
-            raise requests.Timeout("no time is left")
-        with self._session.request(
-            method, url, timeout=min(left, self._server.timeout_seconds), allow_redirects=False, stream=True, **options
-        ) as response:
+        with (
+            self._connection(end) as left,
+            self._session.request(
+                method,
+                url,
+                timeout=min(left, self._server.timeout_seconds),
+                allow_redirects=False,
+                stream=True,
+                **options,
+            ) as response,
+        ):
             content = response.raw.read(LONGEST_ANSWER_BYTES + 1)
             promised = response.headers.get("Content-Length", "")
             if promised.isdecimal() and len(content) < min(int(promised), LONGEST_ANSWER_BYTES):
@@ -123,6 +131,19 @@ class HttpTransport:
                 # an answer without a key. Vault says the length of every answer, or sends it in chunks.
                 raise requests.ConnectionError("the answer was cut short in its headers")
             return self._understood(question, response.status_code, content), response.headers.get("Location", "")
+
+    @contextlib.contextmanager
+    def _connection(self, end: float) -> Iterator[float]:
+        """Wait for a free connection; yields the seconds that are left. Raises requests.Timeout."""
+        if not self._free.acquire(timeout=max(0.0, end - self._clock())):
+            raise requests.Timeout("other requests hold all connections")
+        try:
+            left = end - self._clock()
+            if left <= 0:
+                raise requests.Timeout("no time is left")
+            yield left
+        finally:
+            self._free.release()
 
     def _understood(self, question: Question, status: int, content: bytes) -> Answer:
         if len(content) > LONGEST_ANSWER_BYTES:

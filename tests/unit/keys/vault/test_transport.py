@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -249,3 +250,32 @@ def test_answers_as_vault_writes_them() -> None:
 
     with listening(chunked) as (address, _):
         assert len(ask(address).data("data", "key")) == 5000
+
+
+def test_more_requests_than_connections_wait_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "_CONNECTIONS", 1)
+    go_on, asked = threading.Event(), threading.Event()
+
+    def slow(connection: socket.socket, request: bytes) -> None:
+        asked.set()
+        go_on.wait(20)
+        answering(200, b'{"data": {"a": 1}}')(connection, request)
+
+    with listening(slow, answering(200, b'{"data": {"a": 2}}')) as (address, seen):
+        one = HttpTransport(replace(SERVER, address=address))
+
+        def value(seconds: float) -> object:
+            return one.ask(QUESTION, lambda adapter: adapter.get("/v1/x"), None, end=time.monotonic() + seconds).data(
+                "a"
+            )
+
+        with ThreadPoolExecutor() as pool:
+            first = pool.submit(value, 20)
+            assert asked.wait(20)
+            with pytest.raises(ProviderUnavailableError, match="took too long"):
+                value(0.05)
+            second = pool.submit(value, 20)
+            go_on.set()
+            assert (first.result(20), second.result(20)) == (1, 2)
+        assert len(seen) == 2
+        one.close()
