@@ -103,6 +103,7 @@ def mapping_unit(host: Host) -> str:
     return host.run("systemctl", "show", "--property=ActiveState", "volward-mapping-data.service").stdout.strip()
 
 
+@pytest.mark.full
 @pytest.mark.lab
 def test_a_volume_in_use_stays_through_upgrade_removal_and_purge(host: Host, packages: tuple[Package, Package]) -> None:
     prepare(host, packages, "DEB-1")
@@ -174,6 +175,7 @@ def test_a_database_under_load_notices_no_upgrade(host: Host, packages: tuple[Pa
     assert "1 volume: 1 open." in host.run("/usr/bin/volward", "status", "--live").stdout
 
 
+@pytest.mark.full
 @pytest.mark.lab
 def test_a_volume_that_is_worked_on_holds_a_removal_off(host: Host, packages: tuple[Package, Package]) -> None:
     prepare(host, packages, "DEB-2")

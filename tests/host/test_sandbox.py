@@ -43,6 +43,7 @@ def test_every_service_does_its_work_in_its_sandbox(host: Host) -> None:
     does(host, "volward-preflight.service")
 
 
+@pytest.mark.full
 def test_a_file_and_scratch_space_are_opened_from_within_it(host: Host) -> None:
     tmp, swap = host.disk("SANDBOX-2", 96 * MIB), host.disk("SANDBOX-3", 96 * MIB)
     host.put(

@@ -97,6 +97,7 @@ def test_installed_changed_installed_again_and_removed(host: Host) -> None:
     assert host.get(CANARY) == b"kept\n"
 
 
+@pytest.mark.full
 @pytest.mark.lab
 def test_a_boot_that_would_need_a_person_is_a_failed_unit(host: Host) -> None:
     disk = host.disk("SYSTEM-2", 96 * MIB)
@@ -117,6 +118,7 @@ def test_a_boot_that_would_need_a_person_is_a_failed_unit(host: Host) -> None:
     assert "volward-preflight" not in host.run("systemctl", "--failed", "--no-legend").stdout
 
 
+@pytest.mark.full
 @pytest.mark.lab
 def test_the_socket_stays_while_systemd_is_told_to_ask_there(host: Host) -> None:
     disk = host.disk("SYSTEM-3", 96 * MIB)
