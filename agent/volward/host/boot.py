@@ -54,9 +54,9 @@ def wanting(name: str, *, root: Path = ROOT) -> tuple[Path, ...]:
 def enable(names: Sequence[str] = (UNIT,), *, now: bool = False) -> None:
     """Have the boot start them (systemctl enable, which also reloads systemd); ``now``: start them now as well.
 
-    Raises ToolFailedError.
+    Where no systemd runs (an image that is built), there is no now. Raises ToolFailedError.
     """
-    run.mutate(["systemctl", "enable", *(["--now"] if now else []), *names])
+    run.mutate(["systemctl", "enable", *_now(now), *names])
 
 
 def disable(names: Sequence[str], *, now: bool = False, root: Path = ROOT) -> None:
@@ -69,7 +69,11 @@ def disable(names: Sequence[str], *, now: bool = False, root: Path = ROOT) -> No
         for path in wanting(name, root=root):
             path.unlink()
     if there:
-        run.mutate(["systemctl", "disable", *(["--now"] if now else []), *there])
+        run.mutate(["systemctl", "disable", *_now(now), *there])
+
+
+def _now(wanted: bool) -> list[str]:
+    return ["--now"] if wanted and systemd.is_running() else []
 
 
 def make_links_durable(*, root: Path = ROOT) -> None:

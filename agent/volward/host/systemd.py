@@ -17,6 +17,7 @@ from volward.host import run
 from volward.model import StoreKind, VolumeSpec
 
 UNIT_DIRECTORY = Path("/etc/systemd/system")
+BOOTED = Path("/run/systemd/system")
 OPENING_UNIT = "volward.service"  # opens the volumes at boot, and later; shipped in units/
 _TIE = "50-volward-"  # begins the name of a drop-in that ties a consumer to a volume
 _DEVICE_WAIT_SECONDS = 10
@@ -236,6 +237,11 @@ def units_of(spec: VolumeSpec) -> tuple[UnitFile, ...]:
     ]
     what = spec.mapping_path
     return (own, device_drop_in(spec.name, what=what), mapping_unit(spec.name, what=what), *tied, *for_daemon)
+
+
+def is_running() -> bool:
+    """Say whether this host was booted by systemd (sd_booted(3)); in a chroot or an image that is built it was not."""
+    return BOOTED.is_dir()
 
 
 def reload() -> None:

@@ -1,6 +1,6 @@
 """A netlink socket that is subscribed to multicast groups, read without blocking. Follows netlink(7), cmsg(3).
 
-pyroute2's own sockets give no sender's credentials, and those of 0.8 (Debian 13) and 0.9 have nothing in common; so the
+pyroute2's own sockets give no sender's credentials, and those of 0.7 (Debian 13) and 0.9 have nothing in common; so the
 socket is Python's, and what is in a message is pyroute2's.
 """
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.unit.host.recording import Recording
 
-from volward.host import boot
+from volward.host import boot, systemd
 from volward.host.boot import Link
 
 LINE = "{} loaded {} exited Open and mount the encrypted volumes\n"
@@ -56,6 +56,12 @@ def test_a_masked_unit_is_not_enabled(units: Path, tmp_path: Path) -> None:
     assert not boot.is_masked(boot.UNIT, root=tmp_path)
 
 
+@pytest.fixture
+def booted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(systemd, "BOOTED", tmp_path)
+
+
+@pytest.mark.usefixtures("booted")
 def test_enable(recording: Recording) -> None:
     boot.enable()
     boot.enable([boot.KEY_SOCKET], now=True)
@@ -65,6 +71,17 @@ def test_enable(recording: Recording) -> None:
     ]
 
 
+def test_in_an_image_that_is_built_nothing_is_started(
+    recording: Recording, units: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(systemd, "BOOTED", tmp_path / "none")
+    (units / boot.UNIT).touch()
+    boot.enable(now=True)
+    boot.disable([boot.UNIT], now=True, root=tmp_path)
+    assert recording.calls == [["systemctl", "enable", boot.UNIT], ["systemctl", "disable", boot.UNIT]]
+
+
+@pytest.mark.usefixtures("booted")
 def test_disable(recording: Recording, units: Path, tmp_path: Path) -> None:
     (units / "volward-key.socket").touch()
     links = [want(units), want(units, "default.target")]

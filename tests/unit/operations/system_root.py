@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from volward import audit, lock
-from volward.host import run, shipped
+from volward.host import run, shipped, systemd
 from volward.host.run import Completed, Word
 from volward.installation import Installation
 from volward.operations.system_additions import EVERYTHING, plan_install
@@ -141,6 +141,7 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SystemRoot:
     one = SystemRoot(tmp_path / "root")
     monkeypatch.setattr(sys, "argv", ["pytest"])  # so that the units call PROGRAM
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # a dozen for each installation, and no power cut is real
+    monkeypatch.setattr(systemd, "BOOTED", tmp_path)
     monkeypatch.setattr(run, "mutate", one.run)
     monkeypatch.setattr(run, "read", one.run)
     monkeypatch.setattr(lock, "held", partial(lock.held, directory=tmp_path / "lock"))
