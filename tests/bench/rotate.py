@@ -2,9 +2,10 @@
 
 Runs in the virtual host, on one volume with a credential, or with `--keys vault` on one whose key a real Vault keeps.
 The share of the agent is the time of the whole process without the time that its children took (cryptsetup,
-systemd-creds) and that it waited for Vault's answers; it has Python's start, imports, the journal with its fsyncs, and
-the reading of header and host in it. Rotations and bare interpreters alternate. The old keyslot goes at once, so that
-each round finds the same header. AES is emulated there: only the multiple means something.
+systemd-creds) and that it waited for Vault's answers; it has Python's start and imports (shown apart as well), the
+journal with its fsyncs, the reading of header and host, and the sealing of 16 MiB of header backup in it. Rotations and
+bare interpreters alternate. The old keyslot goes at once, so that each round finds the same header. AES is emulated
+there: only the multiple means something.
 
     python tests/bench/rotate.py [--keys credential|vault] [--rounds N] [--limit MULTIPLE]
 """
@@ -37,22 +38,25 @@ def timed(function):
             spent += time.perf_counter() - begin
     return wrapped
 run._run = timed(run._run)
-if sys.argv[1:] == ["vault"]:
+if sys.argv[1] == "vault":
     from volward.keys.vault.transport import HttpTransport
     HttpTransport._once = timed(HttpTransport._once)
 from volward.cli.main import run as volward
+import cryptography.hazmat.primitives.ciphers.aead, volward.cli.rotate, volward.config, volward.operations.rotate
+start = time.time_ns() - int(sys.argv[2])
 status = volward(["rotate", "bench", "--now", "--yes"])
 with open("/run/bench-children", "w") as file:
-    print(int(spent * 1e9), file=file)
+    print("start", start, file=file)
+    print("children", int(spent * 1e9), file=file)
 sys.exit(status)
 """
 SEALED = '[defaults.credential]\nseal = "host"\n'
 ROUND = """
 stamp() { date +%s%N; }
 begin=$(stamp); /opt/volward/bin/python3 -c pass; echo "python $(($(stamp) - begin))"
-begin=$(stamp); /opt/volward/bin/python3 -c "$1" "$2" >/run/bench-out 2>&1 || { cat /run/bench-out >&2; exit 1; }
+begin=$(stamp); /opt/volward/bin/python3 -c "$1" "$2" $begin >/run/bench-out 2>&1 || { cat /run/bench-out >&2; exit 1; }
 echo "rotate $(($(stamp) - begin))"
-echo "children $(cat /run/bench-children)"
+cat /run/bench-children
 """
 
 
@@ -62,9 +66,9 @@ def main() -> int:
         "--keys", choices=("credential", "vault"), default="credential", help="where volward's keys are"
     )
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--limit", type=float, default=25.0, help="the multiple above which this fails")
+    parser.add_argument("--limit", type=float, default=60.0, help="the multiple above which this fails")
     arguments = parser.parse_args()
-    seconds: dict[str, list[float]] = {"python": [], "rotate": [], "children": []}
+    seconds: dict[str, list[float]] = {"python": [], "rotate": [], "start": [], "children": []}
     with ExitStack() as stack:
         host = Host(*layer.ensure())
         stack.callback(host.close)
@@ -78,7 +82,7 @@ def main() -> int:
     own = [whole - children for whole, children in zip(seconds["rotate"], seconds["children"], strict=True)]
     rows = [("python3 -c pass", seconds["python"]), ("volward rotate --now", seconds["rotate"])]
     others = "  its children, Vault" if in_vault else "  its children"
-    rows += [(others, seconds["children"]), ("  its own share", own)]
+    rows += [(others, seconds["children"]), ("  its own share", own), ("    of it start, imports", seconds["start"])]
     print(f"{'':24} {'median':>8} {'fastest':>8} {'slowest':>8}   seconds, {arguments.rounds} rounds")
     for text, found in rows:
         print(f"{text:24} {statistics.median(found):8.3f} {min(found):8.3f} {max(found):8.3f}")
