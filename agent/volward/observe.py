@@ -11,7 +11,7 @@ from pathlib import Path
 
 from volward import journal, pins
 from volward.errors import DeviceNotFoundError, DeviceUnknownError, JournalError, ToolFailedError, ToolMissingError
-from volward.host import account, blank, block, file_system, header, mapping, marker, mount, superblock, systemd
+from volward.host import account, blank, block, file_system, header, mapping, marker, mount, superblock, volume_units
 from volward.model import (
     Device,
     Directory,
@@ -172,8 +172,8 @@ def _content(mapped: Mapping, here: Mount | None, *, to_open: bool, for_status: 
 
 
 def _units(spec: VolumeSpec, shared: Surroundings) -> MountUnitState:
-    units = systemd.units_of(spec)
-    if all(unit.current for unit in units) and not systemd.left_behind(spec, shared.ties.get(spec.name, ())):
+    units = volume_units.units_of(spec)
+    if all(unit.current for unit in units) and not volume_units.left_behind(spec, shared.ties.get(spec.name, ())):
         return MountUnitState.CURRENT
     return MountUnitState.DIFFERENT if units[0].path.exists() else MountUnitState.ABSENT
 

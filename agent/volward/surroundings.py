@@ -7,7 +7,7 @@ table once. Read-only; calls no host commands.
 from functools import cached_property
 from pathlib import Path
 
-from volward.host import block, boot, luks_carriers, mapping, mount, systemd
+from volward.host import block, boot, luks_carriers, mapping, mount, volume_units
 from volward.host.block import Loops
 from volward.host.mount import Mounts
 from volward.host.usage import Usage
@@ -41,7 +41,7 @@ class Surroundings:
     @cached_property
     def ties(self) -> dict[str, tuple[Path, ...]]:
         """The drop-ins that tie units to volumes, by volume. Raises OSError."""
-        return self._earlier.ties if self._earlier else systemd.ties()
+        return self._earlier.ties if self._earlier else volume_units.ties()
 
     @cached_property
     def boot_opens(self) -> bool:

@@ -11,7 +11,19 @@ from volward.apply.opening import open_through_chain
 from volward.apply.target import resolved
 from volward.apply.work import Work
 from volward.errors import DeviceUnknownError, FileSystemError, IdentityError, MappingError, MountPointError
-from volward.host import account, block, cryptsetup, file_system, mapping, marker, mount, superblock, swap, systemd
+from volward.host import (
+    account,
+    block,
+    cryptsetup,
+    file_system,
+    mapping,
+    marker,
+    mount,
+    superblock,
+    swap,
+    systemd,
+    volume_units,
+)
 from volward.model import Action, Device, Directory, Mapping, MappingState, StoreKind, VolumeSpec
 from volward.secret import SecretBytes
 
@@ -92,23 +104,23 @@ def write_units(action: Action, work: Work) -> None:
     The caller reloads systemd once for a whole pass.
     """
     del action
-    for unit in systemd.units_of(work.spec):
+    for unit in volume_units.units_of(work.spec):
         if not unit.current:
             unit.write()
-    for path in systemd.left_behind(work.spec, systemd.ties().get(work.spec.name, ())):
-        systemd.remove_drop_in(path)
+    for path in volume_units.left_behind(work.spec, volume_units.ties().get(work.spec.name, ())):
+        volume_units.remove_drop_in(path)
 
 
 def mount_volume(action: Action, work: Work) -> None:
     """Have PID 1 start the mount unit. Raises MountPointError when the mount is not there afterwards."""
     del action
     where = _mount_point(work)
-    systemd.start(systemd.mount_unit_name(where))
+    systemd.start(volume_units.mount_unit_name(where))
     there = mount.at(where, mount.table())
     if there is None or there.number != _mapped(work).number:
         raise MountPointError(
             f"systemd started the mount of {work.spec.name}, yet {where} does not show it.",
-            resolution=f"Look at `systemctl status {systemd.mount_unit_name(where)}` and `findmnt {where}`.",
+            resolution=f"Look at `systemctl status {volume_units.mount_unit_name(where)}` and `findmnt {where}`.",
         )
 
 

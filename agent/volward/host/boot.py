@@ -10,10 +10,10 @@ from pathlib import Path
 
 from volward import durable
 from volward.errors import ToolFailedError
-from volward.host import run, shipped, systemd
+from volward.host import run, shipped, systemd, volume_units
 from volward.host.shipped import ROOT, UNITS
 
-UNIT = systemd.OPENING_UNIT
+UNIT = volume_units.OPENING_UNIT
 KEY_SOCKET = "volward-key.socket"
 _NULL = Path("/dev/null")
 

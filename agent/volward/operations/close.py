@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from volward import audit, lock, losses, openings
 from volward.errors import BusyError, MappingError, VolwardError
-from volward.host import cryptsetup, docker, holders, swap, systemd
+from volward.host import cryptsetup, docker, holders, swap, systemd, volume_units
 from volward.model import FileSystem, MappingState, Observation, StoreKind, VolumeSpec
 from volward.observe import observe
 
@@ -112,7 +112,7 @@ def _close(spec: VolumeSpec, seen: Observation, *, stop_consumers: bool) -> None
 def _release(spec: VolumeSpec, seen: Observation) -> None:
     """Unmount, through PID 1, or swap off; what else is mounted at the mount point is not ours to unmount."""
     if spec.mount_point is not None and seen.mount is not None and seen.mount.number == seen.mapping.number:
-        systemd.stop(systemd.mount_unit_name(spec.mount_point))
+        systemd.stop(volume_units.mount_unit_name(spec.mount_point))
     elif spec.file_system is FileSystem.SWAP and seen.swap_active:
         swap.off(spec.mapping_path)
 

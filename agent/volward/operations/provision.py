@@ -13,7 +13,7 @@ from types import MappingProxyType
 from volward import journal, lock
 from volward.apply import RecoveryDelivery, Work, apply
 from volward.errors import ConfirmationError, IdentityError, ToolFailedError, VerificationError, VolwardError
-from volward.host import boot, systemd
+from volward.host import boot, systemd, volume_units
 from volward.host.shipped import Part
 from volward.keys.ages import TYPED, stored_kinds
 from volward.keys.providers import Providers
@@ -116,7 +116,7 @@ def _have_daemon_follow(running: Sequence["_Running"]) -> None:
     if not running:
         return
     # What lets it reach a volume is a drop-in of its own unit, which only a new process gets.
-    again = any(one.wrote_units and systemd.daemon_drop_in(one.spec) is not None for one in running)
+    again = any(one.wrote_units and volume_units.daemon_drop_in(one.spec) is not None for one in running)
     with contextlib.suppress(ToolFailedError):
         systemd.have_follow(boot.UNIT, again=again, start=boot.enabled())
 

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from volward import losses
 from volward.errors import VolwardError
-from volward.host import docker, mount, systemd
+from volward.host import docker, mount, systemd, volume_units
 from volward.host.docker import Container
 from volward.losses import Loss
 from volward.model import Mount, VolumeSpec
@@ -147,7 +147,7 @@ class Waiters:
 
     def _mount(self, volume: str) -> str:
         mount_point = self._specs[volume].mount_point
-        return systemd.mount_unit_name(mount_point) if mount_point else ""
+        return volume_units.mount_unit_name(mount_point) if mount_point else ""
 
 
 def note(text: str) -> None:

@@ -20,9 +20,9 @@ from volward.errors import (
     MountPointError,
     OperatingSystemError,
 )
-from volward.host import mount, swap, systemd
+from volward.host import mount, swap, systemd, volume_units
 from volward.host.file_system import FileSystemFound
-from volward.host.systemd import UnitFile
+from volward.host.volume_units import UnitFile
 from volward.keys.providers import Providers
 from volward.model import MIB, Action, Directory, MappingState, Mount, ProviderKind, Step, VolumeSpec
 
@@ -177,8 +177,8 @@ def test_units_that_are_current_are_not_written(
     left = tmp_path / "app.service.d/50-volward-pgdata.conf"
     left.parent.mkdir()
     left.touch()
-    monkeypatch.setattr(systemd, "units_of", lambda spec: (current, old))
-    monkeypatch.setattr(systemd, "ties", lambda: {"pgdata": (left,), "cache": (current.path,)})
+    monkeypatch.setattr(volume_units, "units_of", lambda spec: (current, old))
+    monkeypatch.setattr(volume_units, "ties", lambda: {"pgdata": (left,), "cache": (current.path,)})
     apply(step(Step.WRITE_UNITS), work)
     assert not left.exists()
     assert current.path.stat().st_ino == before

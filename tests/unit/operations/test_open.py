@@ -17,7 +17,7 @@ from volward.errors import (
     OperatingSystemError,
     VerificationError,
 )
-from volward.host import systemd
+from volward.host import volume_units
 from volward.keys.source import KeyRef
 from volward.model import Action, Discrepancy, Goal, Plan, ProviderKind, Step, VolumeSpec
 from volward.operations.open import Opened, open_volumes
@@ -141,5 +141,5 @@ def test_what_cannot_be_read_of_the_host_is_each_volumes_own_trouble(
     def unreadable(**_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(systemd, "ties", unreadable)
+    monkeypatch.setattr(volume_units, "ties", unreadable)
     assert [one.error for one in run(stage, A, B)] == [None, None], "the stage's look needs none of it"
