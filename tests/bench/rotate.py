@@ -41,10 +41,10 @@ run._run = timed(run._run)
 if sys.argv[1] == "vault":
     from volward.keys.vault.transport import HttpTransport
     HttpTransport._once = timed(HttpTransport._once)
-from volward.cli.main import run as volward
 import cryptography.hazmat.primitives.ciphers.aead, volward.cli.rotate, volward.config, volward.operations.rotate
+from volward.cli.main import run as main
 start = time.time_ns() - int(sys.argv[2])
-status = volward(["rotate", "bench", "--now", "--yes"])
+status = main(["rotate", "bench", "--now", "--yes"])
 with open("/run/bench-children", "w") as file:
     print("start", start, file=file)
     print("children", int(spent * 1e9), file=file)
