@@ -20,27 +20,27 @@ device = "{{pg}}"
 store = "postgres"
 mount_point = "{POSTGRES.mount_point}"
 keys = ["vault"]
-[volumes.work]
+[volumes.jobs]
 device = "{{work}}"
 store = "directory"
-mount_point = "/srv/volward/work"
+mount_point = "/srv/volward/jobs"
 keys = ["vault"]
 consumers = ["worker.service"]
 """
 # A program of somebody's own, which makes its directory when it is not there.
 WORKER = """[Service]
-ExecStart=/bin/sh -c 'mkdir -p /srv/volward/work/spool && while date >/srv/volward/work/spool/beat; do sleep 1; done'
+ExecStart=/bin/sh -c 'mkdir -p /srv/volward/jobs/spool && while date >/srv/volward/jobs/spool/beat; do sleep 1; done'
 [Install]
 WantedBy=multi-user.target
 """
 UNITS = (POSTGRES.unit, "worker.service")
-MOUNT_POINTS = (POSTGRES.mount_point, "/srv/volward/work")
+MOUNT_POINTS = (POSTGRES.mount_point, "/srv/volward/jobs")
 TRIES = (
     "pg_ctlcluster --skip-systemctl-redirect 17 main start",
     f"runuser --user postgres -- /usr/lib/postgresql/17/bin/initdb --pgdata {POSTGRES.directory}",
     f"/usr/lib/postgresql/17/bin/initdb --pgdata {POSTGRES.directory}",
     f"mkdir -p {POSTGRES.directory}",
-    "sh -c 'mkdir -p /srv/volward/work/spool; date >/srv/volward/work/spool/beat'",
+    "sh -c 'mkdir -p /srv/volward/jobs/spool; date >/srv/volward/jobs/spool/beat'",
 )
 
 
@@ -51,7 +51,7 @@ def test_it_starts_when_the_key_arrives_and_not_before(host: Host, tmp_path: Pat
         role = lab_login.allow(server, "lab")
         vault = lab_login.deliver(host, server, role, wrapped=True, timeout_seconds=30)
         host.put("/etc/volward/volward.toml", vault + VOLUMES.format(pg=pg.link, work=work.link))
-        host.volward("apply", "--yes", "pg", "work", "--no-recovery", timeout=600)
+        host.volward("apply", "--yes", "pg", "jobs", "--no-recovery", timeout=600)
         POSTGRES.start(host)
         POSTGRES.write_rows(host, "kept")
         host.run("systemctl", "enable", "--now", "worker.service")
@@ -82,5 +82,5 @@ def test_it_starts_when_the_key_arrives_and_not_before(host: Host, tmp_path: Pat
             said(host, f"started {unit}, which waited for it")
         until(host, "runuser -u postgres -- psql -c 'SELECT 1'")
         assert POSTGRES.rows(host) == "1000 kept"
-        until(host, "find /srv/volward/work/spool/beat -newermt '-5 seconds' | grep -q beat")
+        until(host, "find /srv/volward/jobs/spool/beat -newermt '-5 seconds' | grep -q beat")
         assert below(host, MOUNT_POINTS) == ""
