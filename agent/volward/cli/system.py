@@ -1,9 +1,14 @@
 """`volward system`: volward's own units on this host."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from volward.cli.context import Context, pass_context
 from volward.cli.privilege import demand_root
+
+if TYPE_CHECKING:
+    from volward.installation import Installation
 
 
 @click.group
@@ -30,21 +35,12 @@ def install(context: Context, *, only_plan: bool, replace: tuple[str, ...], as_j
     demand_root("system install")
     from volward.host.shipped import BY_PATH
     from volward.operations.system_additions import plan_install
-    from volward.operations.system_install import carry_out
-    from volward.report import system as report
 
     known = {name for path in BY_PATH for name in (path.name, str(path))}
     if unknown := [name for name in replace if name not in known]:
         raise click.UsageError(f"volward installs no {unknown[0]}. `volward system status` lists its files.")
     plan = plan_install(replace=replace)
-    if not as_json:
-        _show(context, list(report.lines(plan)))
-    if not only_plan:
-        carry_out(plan)
-        if plan.is_to_be_done and not as_json:
-            context.print(report.done(plan))
-    if as_json:
-        context.json(report.as_json(plan, carried_out=not only_plan))
+    _change(context, plan, only_plan=only_plan, as_json=as_json)
     return 0
 
 
@@ -59,19 +55,10 @@ def uninstall(context: Context, *, only_plan: bool, as_json: bool) -> int:
     then on no boot opens a volume by itself.
     """
     demand_root("system uninstall")
-    from volward.operations.system_install import carry_out
     from volward.operations.system_removals import plan_uninstall
-    from volward.report import system as report
 
     plan = plan_uninstall(opened_at_boot=_opened_at_boot(context))
-    if not as_json:
-        _show(context, list(report.lines(plan)))
-    if not only_plan:
-        carry_out(plan)
-        if plan.is_to_be_done and not as_json:
-            context.print(report.done(plan))
-    if as_json:
-        context.json(report.as_json(plan, carried_out=not only_plan))
+    _change(context, plan, only_plan=only_plan, as_json=as_json)
     return 0
 
 
@@ -106,6 +93,21 @@ def _opened_at_boot(context: Context) -> tuple[str, ...]:
         return tuple(spec.name for spec in context.specs.values() if spec.open_at_boot)
     except VolwardError:
         return ()
+
+
+def _change(context: Context, plan: "Installation", *, only_plan: bool, as_json: bool) -> None:
+    """Show what would be changed, and change it unless only that was asked for."""
+    from volward.operations.system_install import carry_out
+    from volward.report import system as report
+
+    if not as_json:
+        _show(context, list(report.lines(plan)))
+    if not only_plan:
+        carry_out(plan)
+        if plan.is_to_be_done and not as_json:
+            context.print(report.done(plan))
+    if as_json:
+        context.json(report.as_json(plan, carried_out=not only_plan))
 
 
 def _show(context: Context, lines: list[str]) -> None:

@@ -1,6 +1,8 @@
 """Starts the worker of a pass (service/work.py) and reads its answers.
 
 The worker inherits the daemon's sandbox and control group. What it prints to standard error goes to the journal.
+It is volward itself and no host tool, and its answers are waited for by the event loop: so it is started here, and not
+by host.run, through which the worker starts every tool.
 """
 
 import asyncio
