@@ -65,7 +65,7 @@ bench: $(VENV)/installed lab vault ## The speeds that volward claims, each a com
 	done; exit $$status
 
 .PHONY: soak
-soak: tools $(VENV)/installed lab ## Fifty boots in a row
+soak: tools $(VENV)/installed lab ## Fifty boots in a row; docs/reference/boots.md
 	VOLWARD_BOOTS=50 $(BIN)/pytest tests/host/test_boot.py -k boot_after_boot
 
 .PHONY: tools

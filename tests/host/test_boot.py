@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from tests.host.boots import Boots
 from tests.host.test_service import below, until, writer
 from tests.lab.databases import POSTGRES
 from tests.lab.host import MIB, Host
@@ -46,22 +47,36 @@ def test_boot_after_boot_everything_is_there(host: Host) -> None:
     host.run("mkdir", "/var/lib/images")
     writer(host)
     host.volward("apply", "--yes", "data", "image", "--no-recovery", timeout=600)
-    for number in range(BOOTS):
-        host.reboot()
-        state = host.wait_until_booted()
-        failed = host.run("systemctl", "--failed", "--no-legend", "--plain").stdout
-        assert (state, failed) == ("running", ""), f"boot {number + 1} of {BOOTS}: {state}\n{failed}"
-        for name in ("data", "image"):
-            host.run("mountpoint", "-q", f"/srv/volward/{name}")
-        until(host, "systemctl is-active --quiet writer.service && test -s /srv/volward/data/beat")
-        assert below(host, ["/srv/volward/data", "/srv/volward/image"]) == ""
-        if number:
-            before = logged(host)
-            assert "Failed unmounting" not in before, before[-4000:]
-            for name in ("data", "image"):
-                closing = logged(host, f"--unit=volward-mapping-{name}.service")
-                assert f"Stopped volward-mapping-{name}.service" in closing, closing
-                assert "Failed with result" not in closing, closing
+    boots = Boots(BOOTS)
+    try:
+        for number in range(BOOTS):
+            host.reboot()
+            _expect_all_there(host, f"boot {number + 1} of {BOOTS}")
+            boots.well += 1
+            if number:
+                _expect_an_orderly_shutdown(host)
+                boots.shutdowns += 1
+    finally:
+        boots.write()
+
+
+def _expect_all_there(host: Host, boot: str) -> None:
+    state = host.wait_until_booted()
+    failed = host.run("systemctl", "--failed", "--no-legend", "--plain").stdout
+    assert (state, failed) == ("running", ""), f"{boot}: {state}\n{failed}"
+    for name in ("data", "image"):
+        host.run("mountpoint", "-q", f"/srv/volward/{name}")
+    until(host, "systemctl is-active --quiet writer.service && test -s /srv/volward/data/beat")
+    assert below(host, ["/srv/volward/data", "/srv/volward/image"]) == ""
+
+
+def _expect_an_orderly_shutdown(host: Host) -> None:
+    before = logged(host)
+    assert "Failed unmounting" not in before, before[-4000:]
+    for name in ("data", "image"):
+        closing = logged(host, f"--unit=volward-mapping-{name}.service")
+        assert f"Stopped volward-mapping-{name}.service" in closing, closing
+        assert "Failed with result" not in closing, closing
 
 
 @pytest.mark.full

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 
 from volward import __version__
@@ -53,7 +53,7 @@ class Daemon:
         self._ready = False
         self._stopping = False
         self._asked: list[asyncio.Future[Reloaded]] = []  # to read the configuration again
-        self._reload = False
+        self._reload = True  # the configuration is to be read
         self._look = True
         self._said: dict[str, str] = {}
         self._revision = Revision()
@@ -129,11 +129,10 @@ class Daemon:
 
     async def run(self) -> None:
         """Run until ``stop``."""
-        await self._do(Task())
         late = asyncio.get_running_loop().call_later(READY_SECONDS, self._say_ready)
         try:
             while not self._stopping:
-                await self._turn()
+                self._turn()
                 await self._wait()
         finally:
             late.cancel()
@@ -141,9 +140,7 @@ class Daemon:
             if self._pass is not None:
                 await self._pass
 
-    async def _turn(self) -> None:
-        if self._reload:
-            await self._load_again()
+    def _turn(self) -> None:
         if self._look:
             self._look = False
             self._see()
@@ -151,14 +148,10 @@ class Daemon:
             self._pass.result()
             self._pass = None
         if self._pass is None:
-            deadline = DEADLINE_SECONDS if self._ready else FIRST_DEADLINE_SECONDS
-            now = self._outside.clock()
-            task = self._board.take(now, deadline_seconds=deadline)
-            if task is None and self._ready and self._leases.is_due(now):
-                task = Task(renew=True)
-            if task is not None:
-                self._pass = asyncio.create_task(self._do(task))
-                self._pass.add_done_callback(lambda _: self._something.set())
+            if self._reload:
+                self._begin(self._load())
+            elif task := self._take():
+                self._begin(self._do(task))
             else:
                 self._say_ready()
         self._tell_status()
@@ -176,48 +169,83 @@ class Daemon:
         if self._look and not self._stopping:
             await asyncio.sleep(SETTLE_SECONDS)
 
-    async def _load_again(self) -> None:
-        if self._pass is not None:
-            await self._pass
+    # --- a pass -----------------------------------------------------------------------------------------
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        self._pass = asyncio.create_task(work)
+        self._pass.add_done_callback(lambda _: self._something.set())
+
+    def _take(self) -> Task | None:
+        """Return what is due, and note that it is being done."""
+        if self._stopping:
+            return None
+        now = self._outside.clock()
+        task = self._board.take(now, deadline_seconds=DEADLINE_SECONDS if self._ready else FIRST_DEADLINE_SECONDS)
+        if task is None and self._ready and self._leases.is_due(now):
+            return Task(renew=True)
+        if task is not None and (names := (*task.open, *task.release)):
+            self._last_pass = Pass(self._outside.wall(), volumes=names)
+        return task
+
+    async def _load(self) -> None:
+        """Have the configuration read, and by the same worker, which is warm then, what is due done."""
         self._reload, asked = False, self._asked
         self._asked = []
-        self._outside.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        await self._do(Task(), asked=bool(asked))
-        self._outside.notify("READY=1")
-        self._look = True
-        reloaded = Reloaded(good=not self._problems, problems=(self._problems,) if self._problems else ())
-        for answer in asked:
-            if not answer.done():  # who asked may have gone
-                answer.set_result(reloaded)
+        reloads = self._ready
+        if reloads:
+            self._outside.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
-    async def _do(self, task: Task, *, asked: bool = False) -> None:
-        """Have a worker do a task, and note what it answers. ``asked``: a person wants the configuration read."""
+        def answer() -> None:
+            if reloads:
+                self._outside.notify("READY=1")
+            reloaded = Reloaded(good=not self._problems, problems=(self._problems,) if self._problems else ())
+            for one in asked:
+                if not one.done():  # who asked may have gone
+                    one.set_result(reloaded)
+
+        def due(volumes: list[Watched]) -> Task | None:
+            self._configure(volumes, asked=bool(asked))
+            answer()
+            self._see()
+            return self._take()
+
+        problems = await self._work(due)
+        if problems is None:
+            problems = "The worker that reads it ended without an answer. It is tried again."
+            asyncio.get_running_loop().call_later(AGAIN_SECONDS, self.reload_soon)
+        if problems:
+            self._complain(problems)
+            answer()
+
+    async def _do(self, task: Task) -> None:
+        """Have a task done."""
+        if problems := await self._work(lambda _: task):
+            self._complain(problems)
+        if task.renew:
+            self._leases.missed(self._outside.clock())
+
+    async def _work(self, due: Callable[[list[Watched]], Task | None]) -> str | None:
+        """Have a worker read the configuration and do what is due by it; note what it answers.
+
+        Returns what is wrong with the configuration: "" when it was read, None when nothing was said of it.
+        """
         volumes: list[Watched] = []
-        loaded = seen_problems = False
-        names = (*task.open, *task.release)
-        if names:
-            self._last_pass = Pass(self._outside.wall(), volumes=names)
-        async with contextlib.aclosing(self._outside.worker.answers(task)) as answers:
+        task: Task | None = None
+        problems: str | None = None
+        async with contextlib.aclosing(self._outside.worker.answers(lambda: task)) as answers:
             async for answer in answers:
                 match answer:
                     case Watched():
                         volumes.append(answer)
                     case Loaded():
-                        loaded, self._problems = True, ""
+                        problems = self._problems = ""
+                        task = due(volumes)
                     case Problems():
-                        seen_problems = True
-                        self._complain(answer.text)
-                    case Ended() | Again() | Lease():
+                        problems = answer.text
+                    case Ended() | Again() | Lease() if task is not None:
                         self._note(task, answer)
-        if task.loads and loaded:
-            self._configure(volumes, asked=asked)
-        elif task.loads and not seen_problems:
-            self._complain("The worker that reads it ended without an answer. It is tried again.")
-            asyncio.get_running_loop().call_later(AGAIN_SECONDS, self.reload_soon)
-        elif task.renew:
-            self._leases.missed(self._outside.clock())
-        elif not task.loads:
-            self._end_pass()
+        self._end_pass()
+        return problems
 
     def _configure(self, volumes: list[Watched], *, asked: bool) -> None:
         now = self._outside.clock()
@@ -227,7 +255,7 @@ class Daemon:
 
     def _end_pass(self) -> None:
         self._tell(self._board.abandoned(self._outside.clock()))
-        if self._last_pass is not None:
+        if self._last_pass is not None and self._last_pass.ended_at is None:
             self._last_pass = replace(self._last_pass, ended_at=self._outside.wall())
         self._revision.rise()
         self._look = True
@@ -248,6 +276,8 @@ class Daemon:
                 self._tell(self._board.ended(answer, now))
         self._tell_status()
 
+    # --- what is seen and said --------------------------------------------------------------------------
+
     def _see(self) -> None:
         try:
             sights = self._outside.look(tuple(row.volume for row in self._board.rows))
@@ -255,8 +285,6 @@ class Daemon:
             self._outside.say(f"<4>The volumes cannot be looked at: {error}. It is tried again.")
             return
         self._tell(self._board.see(sights, self._outside.clock()))
-
-    # --- what is said -----------------------------------------------------------------------------------
 
     def _complain(self, text: str) -> None:
         if text == self._problems:

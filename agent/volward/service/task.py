@@ -1,7 +1,8 @@
 """What daemon and worker tell each other: one JSON object a line, on the worker's standard input and output.
 
-The worker reads one ``Task`` and answers with the volumes of the configuration (``Watched``, and ``Loaded`` at their
-end), or with why it has none (``Problems``), and then with how each volume of the pass ended (``Ended``). Pure.
+The worker begins with the volumes of the configuration (``Watched``, and ``Loaded`` at their end), or with why it has
+none (``Problems``). Then it reads one ``Task``, and answers with how each volume of the pass ended (``Ended``). Without
+a task (end of file) it leaves. Pure.
 """
 
 import dataclasses
@@ -15,8 +16,6 @@ class Task:
     """What one pass is for: volumes to open and to see to the consumers of, and volumes whose device is gone.
 
     Of volumes that somebody else opened, only the consumers are seen to.
-
-    Without any of it the worker reads the configuration and leaves.
     """
 
     open: tuple[str, ...] = ()
@@ -25,11 +24,6 @@ class Task:
     lost_usec: dict[str, int] = dataclasses.field(default_factory=dict)  # of `release`: when (CLOCK_MONOTONIC)
     renew: bool = False  # the tokens of logins that cannot be repeated
     deadline_seconds: float = 30.0  # how long a provider that is unreachable is tried
-
-    @property
-    def loads(self) -> bool:
-        """Whether it only reads the configuration."""
-        return not (self.open or self.release or self.revive or self.renew)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The worker: one pass of the daemon in a process of its own, `python3 -m volward.service.work`.
 
-It reads a Task from standard input, loads the configuration, opens, releases, and starts what waited for the volumes;
-each answer is written as soon as it is known. What it loaded, and every key, leaves with it.
+It loads the configuration and tells of it, reads a Task from standard input, opens, releases, and starts what waited
+for the volumes; each answer is written as soon as it is known. What it loaded, and every key, leaves with it.
 """
 
 import signal
@@ -41,37 +41,39 @@ class Stoppable(Watcher):
 class Worker:
     """One pass; answers go to ``out``."""
 
-    def __init__(self, specs: Sequence[VolumeSpec], task: Task, out: BinaryIO) -> None:
+    def __init__(self, specs: Sequence[VolumeSpec], out: BinaryIO) -> None:
         self._specs = {spec.name: spec for spec in specs}
-        self._task = task
         self._out = out
         self._lock = threading.Lock()
         self._waiters = Waiters(self._specs, _STOPPING)
 
-    def run(self) -> None:
-        """Tell of the configuration, then do what the task says."""
+    def tell(self) -> None:
+        """Tell of the configuration."""
         for spec in self._specs.values():
             self.say(watched(spec))
         self.say(Loaded())
-        for name in (*self._task.open, *self._task.release, *self._task.revive):
+
+    def do(self, task: Task) -> None:
+        """Do what the task says."""
+        for name in (*task.open, *task.release, *task.revive):
             if name not in self._specs:
                 self.say(
                     _failed(name, UnknownVolumeError("It is not in the configuration any more.", resolution=_RELOAD))
                 )
-        lost = [self._specs[name] for name in self._task.release if name in self._specs]
+        lost = [self._specs[name] for name in task.release if name in self._specs]
         if lost:
             with ThreadPoolExecutor(max_workers=len(lost)) as pool:
-                list(pool.map(self._release, lost))
-        wanted = [self._specs[name] for name in self._task.open if name in self._specs]
+                list(pool.map(lambda spec: self._release(spec, task.lost_usec.get(spec.name)), lost))
+        wanted = [self._specs[name] for name in task.open if name in self._specs]
         if wanted:
-            opened = open_volumes(wanted, Stoppable(), deadline_seconds=self._task.deadline_seconds, tell=self._opened)
+            opened = open_volumes(wanted, Stoppable(), deadline_seconds=task.deadline_seconds, tell=self._opened)
             self._see_to_containers([one.volume for one in opened if one.error is None])
-        revived = [name for name in self._task.revive if name in self._specs]
+        revived = [name for name in task.revive if name in self._specs]
         for name in revived:
             self.say(Ended(name, started=self._waiters.start_units(name)))
         self._see_to_containers(revived)
-        if self._task.renew:
-            self._renew()
+        if task.renew:
+            self._renew(task.deadline_seconds)
 
     def _see_to_containers(self, volumes: Sequence[str]) -> None:
         for name in sorted(self._waiters.start_containers(volumes)):
@@ -89,20 +91,19 @@ class Worker:
             return
         self.say(Ended(one.volume, one.opened_by, one.degraded, self._waiters.start_units(one.volume)))
 
-    def _renew(self) -> None:
+    def _renew(self, deadline_seconds: float) -> None:
         servers = {one.vault.server for one in self._specs.values() if one.vault is not None and leased_from(one)}
         with Providers() as providers:
             for server in servers:
                 try:
-                    left = login_life.renew(server, providers, deadline_seconds=self._task.deadline_seconds)
+                    left = login_life.renew(server, providers, deadline_seconds=deadline_seconds)
                 except (VolwardError, ImportError) as error:
                     self.say(Lease(server.address, error=f"{error}"))
                 else:
                     self.say(Lease(server.address, left.token_seconds))
 
-    def _release(self, spec: VolumeSpec) -> None:
-        lost_usec = self._task.lost_usec.get(spec.name, time.monotonic_ns() // 1000)
-        self._waiters.stop(spec.name, lost_usec)
+    def _release(self, spec: VolumeSpec, lost_usec: int | None) -> None:
+        self._waiters.stop(spec.name, time.monotonic_ns() // 1000 if lost_usec is None else lost_usec)
         try:
             with explained(f"Releasing {spec.name}"):
                 release_volume(spec)
@@ -152,13 +153,15 @@ def main() -> int:
     run.forbid_core_dumps()
     lock.of_daemon()
     signal.signal(signal.SIGTERM, lambda *_: _STOPPING.set())
-    task = read_task(sys.stdin.buffer.readline())
     try:
         specs = tuple(stores.specs(config.load(ROOT)).values())
     except VolwardError as error:
         sys.stdout.buffer.write(line(Problems(f"{error}")))
         return int(error.exit_status)
-    Worker(specs, task, sys.stdout.buffer).run()
+    worker = Worker(specs, sys.stdout.buffer)
+    worker.tell()
+    if task := sys.stdin.buffer.readline():
+        worker.do(read_task(task))
     return 0
 
 

@@ -8,9 +8,9 @@ by host.run, through which the worker starts every tool.
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
-from volward.service.task import Answer, Task, line, read_answer
+from volward.service.task import Answer, Loaded, Task, line, read_answer
 
 PROGRAM = (sys.executable, "-P", "-m", "volward.service.work")  # -P: nothing from the working directory
 _LONGEST_LINE_BYTES = 256 * 1024
@@ -31,8 +31,11 @@ class Worker:
         self._stopping = False
         self._left: set[asyncio.Task[int]] = set()
 
-    async def answers(self, task: Task) -> AsyncGenerator[Answer, None]:
-        """Have a task done, and yield each answer when it comes. A line that is none is passed over."""
+    async def answers(self, task: Callable[[], Task | None]) -> AsyncGenerator[Answer, None]:
+        """Have a task done, and yield each answer when it comes. A line that is none is passed over.
+
+        ``task`` is called once the answers of the configuration were taken; None: the worker is to leave.
+        """
         process = await asyncio.create_subprocess_exec(
             *self._program,
             stdin=asyncio.subprocess.PIPE,
@@ -43,11 +46,14 @@ class Worker:
         if self._stopping:
             self.stop()
         try:
-            with contextlib.suppress(ConnectionError):  # it ended at once: then it answers nothing
-                await _say(process, line(task))
             while text := await asyncio.wait_for(_line(process), self._silence_seconds):
-                with contextlib.suppress(ValueError):
-                    yield read_answer(text)
+                try:
+                    answer = read_answer(text)
+                except ValueError:
+                    continue
+                yield answer
+                if isinstance(answer, Loaded):
+                    await _say(process, task())
         except TimeoutError:
             left = asyncio.create_task(process.wait())
             self._left.add(left)
@@ -55,6 +61,8 @@ class Worker:
             return
         finally:
             self._process = None
+            if process.stdin is not None:
+                process.stdin.close()  # it leaves, whatever it waited for
         await process.wait()
 
     @property
@@ -70,11 +78,14 @@ class Worker:
                 self._process.terminate()
 
 
-async def _say(process: asyncio.subprocess.Process, text: bytes) -> None:
-    if process.stdin is not None:
-        process.stdin.write(text)
-        await process.stdin.drain()
-        process.stdin.close()
+async def _say(process: asyncio.subprocess.Process, task: Task | None) -> None:
+    if process.stdin is None:
+        return
+    with contextlib.suppress(ConnectionError):  # it has ended: then it answers nothing
+        if task is not None:
+            process.stdin.write(line(task))
+            await process.stdin.drain()
+        process.stdin.close()  # without a task, or after it, it leaves
 
 
 async def _line(process: asyncio.subprocess.Process) -> bytes:

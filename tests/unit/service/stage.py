@@ -25,10 +25,18 @@ PATIENCE_SECONDS = 90.0  # on a machine that does much else; nothing waits so lo
 SCRIPT = """
 import json, pathlib, sys, time
 directory = pathlib.Path(sys.argv[1])
-task = json.loads(sys.stdin.readline())
-verb = "open" if task["open"] else "release" if task["release"] else "renew" if task["renew"] else "load"
+configuration = (directory / "load").read_text()
+sys.stdout.write(configuration)
+sys.stdout.flush()
+if '"kind": "loaded"' not in configuration:
+    sys.exit()
+text = sys.stdin.readline()
+if not text:
+    sys.exit()
+task = json.loads(text)
 with (directory / "tasks").open("a") as file:
-    print(json.dumps(task), file=file)
+    file.write(text)
+verb = "open" if task["open"] else "release" if task["release"] else "renew" if task["renew"] else "revive"
 answer = (directory / verb).read_text()
 if verb in ("open", "release") and '"code": ""' in answer:
     (directory / {"open": "mapped", "release": "released"}[verb]).touch()
@@ -58,6 +66,7 @@ class Stage:
         self.answer("load", DATA)
         self.answer("open", Ended("data", "vault"))
         self.answer("release", Ended("data"))
+        self.answer("revive", Ended("data"))
 
     def _look(self, volumes: tuple[Watched, ...]) -> dict[str, Sight]:
         if self.broken:
@@ -81,6 +90,7 @@ class Stage:
 
     @property
     def tasks(self) -> list[dict[str, Any]]:
+        """What the workers were asked to do, one each; those that were asked for nothing are not among them."""
         return [json.loads(text) for text in (self.directory / "tasks").read_text().splitlines()]
 
     @property

@@ -92,7 +92,9 @@ def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Host:
 
 def answers(task: Task, *specs: VolumeSpec) -> list[object]:
     out = io.BytesIO()
-    work.Worker(specs or (A, B), task, out).run()
+    worker = work.Worker(specs or (A, B), out)
+    worker.tell()
+    worker.do(task)
     return [read_answer(text) for text in out.getvalue().splitlines()]
 
 

@@ -19,7 +19,7 @@ time.sleep(600)
 
 
 async def answers(worker: Worker) -> list[Answer]:
-    return [one async for one in worker.answers(Task())]
+    return [one async for one in worker.answers(Task)]
 
 
 def test_one_that_says_nothing_for_too_long_is_left_alone(tmp_path: Path) -> None:
