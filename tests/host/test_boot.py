@@ -67,6 +67,8 @@ def _expect_all_there(host: Host, boot: str) -> None:
     for name in ("data", "image"):
         host.run("mountpoint", "-q", f"/srv/volward/{name}")
     until(host, "systemctl is-active --quiet writer.service && test -s /srv/volward/data/beat")
+    now = host.journal("--boot=0")
+    assert "Dependency failed for" not in now and "which waited for it" not in now, f"{boot}: it was late\n{now}"
     assert below(host, ["/srv/volward/data", "/srv/volward/image"]) == ""
 
 

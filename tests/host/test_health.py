@@ -80,6 +80,21 @@ def test_of_its_file_system(host: Host) -> None:
     assert host.get(CANARY) == b"kept\n"
 
 
+def test_of_its_device(host: Host) -> None:
+    disk = open_volume(host, "HEALTH-4")
+    disk.grow(160 * MIB)
+    differs = f"its device is not as it was pinned (size_bytes: pinned {128 * MIB}, found {160 * MIB})"
+    tells(host, differs)
+    said(host, f"data: {differs}")
+    assert host.get(CANARY) == b"kept\n"
+
+    host.run("systemctl", "restart", "volward.service")
+    tells(host, differs)
+    host.volward("repin", "data", "--yes")
+    tells(host, WELL)
+    said(host, "data: all is well again")
+
+
 def test_of_its_mount_and_its_mapping(host: Host) -> None:
     disk, other = open_volume(host, "HEALTH-2"), host.disk("HEALTH-3", 96 * MIB)
     header, content = disk.peek(0, MIB), other.sha256()

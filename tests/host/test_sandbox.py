@@ -6,7 +6,7 @@ import json
 
 import pytest
 from tests.faults.volume import MOUNT_POINT, configure
-from tests.host.test_service import until
+from tests.host.test_service import said, until
 from tests.lab.host import MIB, Host
 
 pytestmark = pytest.mark.lab
@@ -31,6 +31,7 @@ def test_every_service_does_its_work_in_its_sandbox(host: Host) -> None:
     host.volward("close", "data")
     host.run("volward", "reload")
     until(host, f"mountpoint -q {MOUNT_POINT}")
+    said(host, "data: open and in use (key: tpm2)")
 
     before = keyslots(host, disk.link)
     host.sh("systemctl stop 'volward-*.timer'; date --set='+2 days'")  # or they would all elapse now

@@ -32,7 +32,7 @@ def open_through_chain(node: Path, work: Work) -> None:
         open_by_key=lambda key, keyslot: cryptsetup.open(node, name, key=key, keyslot=keyslot, discard=discard),
         open_by_token=lambda opener, token: opener.open(node, name, token, discard=discard),
         on_denied_stop=work.spec.on_denied_stop,
-        patience=Patience(work.deadline_seconds),
+        patience=Patience(work.deadline_seconds, sleep=work.sleep),
         alert=lambda failure: _alert(work, failure),
     )
     work.opened_by = str(outcome.opened_by)
@@ -65,7 +65,7 @@ def existing_key(node: Path, work: Work, *, but: Set[int] = frozenset()) -> tupl
         present,
         open_by_key=take,
         open_by_token=_no_token,
-        patience=Patience(work.deadline_seconds),
+        patience=Patience(work.deadline_seconds, sleep=work.sleep),
         alert=lambda failure: _alert(work, failure),
     )
     if outcome.ref is None:

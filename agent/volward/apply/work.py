@@ -43,6 +43,7 @@ class Work:
     recovery: RecoveryDelivery | None = None
     ask_recovery: bool = False  # open with a typed recovery key instead of the configured providers
     deadline_seconds: float = 60.0
+    sleep: Callable[[float], None] = time.sleep  # before a provider is asked again
     opened_fresh: bool = False  # the mapping was created in this operation
     opened_by: str = ""
     remarks: tuple[str, ...] = ()  # of providers, for the person who runs it

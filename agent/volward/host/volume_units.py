@@ -105,17 +105,20 @@ def mapping_unit(volume: str, *, what: Path, directory: Path = UNIT_DIRECTORY) -
 [Unit]
 Description=Mapping of encrypted volume {volume}
 DefaultDependencies=no
+# The mount stays, too, when another target is isolated.
+IgnoreOnIsolate=yes
 Conflicts=umount.target
 Before=umount.target
 BindsTo={device}
-After={device}
+# cryptsetup waits for udev when it closes.
+After={device} systemd-udevd.service systemd-udevd-kernel.socket
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
 # Closed by somebody else, there is nothing left to do.
 # A container has a mount of its own, and Docker takes a while to stop it.
-ExecStop=timeout 60 sh -c 'until test ! -e {what} || cryptsetup close {what.name}; do sleep 1; done'
+ExecStop=timeout --kill-after=5 60 sh -c 'until test ! -e {what} || cryptsetup close {what.name}; do sleep 1; done'
 ExecStopPost=-/bin/sh -c 'test ! -e {what} || exec volward holders {volume}'
 TimeoutStopSec=90
 """

@@ -115,6 +115,7 @@ def _open_locked(shared: _Pass, spec: VolumeSpec) -> Opened:
         return Opened(spec.name, plan)
     work = Work.on(spec, seen, shared.providers)
     work.ask_recovery, work.deadline_seconds = shared.ask_recovery, shared.deadline_seconds
+    work.sleep = watcher.sleep
     with work:
         for action in plan.actions:
             watcher.refuse_when_interrupted(f"{spec.name}: {action.what}")

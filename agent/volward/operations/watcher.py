@@ -1,5 +1,7 @@
 """Who is told of the steps of an operation, and says when to stop."""
 
+import time
+
 from volward.errors import InterruptedRunError
 from volward.model import Action, Progress
 
@@ -22,6 +24,10 @@ class Watcher:
     def interrupted(self) -> bool:
         """Say whether the person asked to stop; then no further action is begun."""
         return False
+
+    def sleep(self, seconds: float) -> None:
+        """Pause before a provider is asked again. May raise InterruptedRunError, which ends the wait."""
+        time.sleep(seconds)
 
     def refuse_when_interrupted(self, before: str) -> None:
         """Raise InterruptedRunError when the person asked to stop; ``before`` names what is not begun."""

@@ -1,9 +1,11 @@
 """`python3 -m volward.service`: the daemon, started by volward.service."""
 
 import asyncio
+import sys
 
 from systemd.daemon import notify
 
+from volward.errors import VolwardError
 from volward.host import run
 from volward.service.daemon import Daemon, Outside
 from volward.service.watch import keep_alive, watch
@@ -20,4 +22,10 @@ async def _main() -> None:
 
 if __name__ == "__main__":
     run.forbid_core_dumps()
-    asyncio.run(_main())
+    try:
+        asyncio.run(_main())
+    except VolwardError as error:
+        print(f"<3>volward: {error}", file=sys.stderr)
+        sys.exit(int(error.exit_status))
+    except OSError as error:
+        sys.exit(f"<3>volward: the host cannot be watched any more: {error}")

@@ -44,12 +44,15 @@ class Sight:
     read_only: bool = False  # the file system went read-only, or was mounted so
     errors: bool = False  # the file system has met some since it was last checked
     used_percent: int = 0  # of the file system's space
+    changed: tuple[str, ...] = ()  # how its device differs from the one that was pinned
     other: str = ""  # what has the mapping's name, and is not the volume's; then nothing else of this look counts
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """What is wrong with an open volume, as sentences without their end."""
         found = [self.other] if self.other else []
+        if self.changed:
+            found.append(f"its device is not as it was pinned ({'; '.join(self.changed)})")
         if self.read_only:
             found.append("its file system is read-only")
         if self.errors:
@@ -189,11 +192,11 @@ class Board:
             return self._turn(row, replace(after, tries=0), State.STOPPED, now)
         return self._turn(row, self._paused(after, now), State.LOST, now)
 
-    def abandoned(self, now: float) -> tuple[Change, ...]:
+    def abandoned(self, now: float, why: str = "") -> tuple[Change, ...]:
         """Note that a pass ended without a word about volumes that it was about: they are tried again."""
         changes: list[Change] = []
         for row in (row for row in self.rows if row.state is State.OPENING):
-            lost = Ended(row.volume.name, code="VW0900", error="The worker ended without an answer.")
+            lost = Ended(row.volume.name, code="VW0900", error=why or "The worker ended without an answer.")
             was_lost = row.sight is not None and row.sight.zombie
             changes += self.released(lost, now) if was_lost else self.ended(lost, now)
         return tuple(changes)
@@ -246,7 +249,8 @@ def _noticed(before: Row, after: Row) -> tuple[Change, ...]:
     remarks = []
     if before.sight.sequence and before.sight.sequence != after.sight.sequence:
         remarks.append("its mapping is another one than before: somebody closed and opened it")
-    if before.sight.reasons != after.sight.reasons:
+    known = before.sight.reasons if before.sight.mapping else ()  # of one that was closed nothing was told
+    if known != after.sight.reasons:
         remarks.append("; ".join(after.sight.reasons) or "all is well again")
     return tuple(Change(after, after.state, remark) for remark in remarks)
 

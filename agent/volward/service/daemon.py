@@ -26,6 +26,7 @@ DEADLINE_SECONDS = 30.0
 SETTLE_SECONDS = 0.3  # events come in swarms
 LOOK_SECONDS = 300.0  # what no event tells of
 AGAIN_SECONDS = 10.0  # after a worker that could not read the configuration
+DEVICE_SECONDS = 10.0  # how long the disks of a boot are waited for before the first pass counts as ended
 READY_SECONDS = 60.0  # at the latest, whatever the first pass does
 
 
@@ -53,10 +54,12 @@ class Daemon:
         self._ready = False
         self._stopping = False
         self._asked: list[asyncio.Future[Reloaded]] = []  # to read the configuration again
+        self._by_a_person = False  # one of them, and it was not read since
         self._reload = True  # the configuration is to be read
         self._look = True
         self._said: dict[str, str] = {}
         self._revision = Revision()
+        self._devices_until = 0.0
         self._clock = LiveClock(outside.clock(), outside.wall())
         self._configured_at: float | None = None
         self._last_pass: Pass | None = None
@@ -118,6 +121,7 @@ class Daemon:
         """Read the configuration anew, and say what came of it."""
         answer: asyncio.Future[Reloaded] = asyncio.get_running_loop().create_future()
         self._asked.append(answer)
+        self._by_a_person = True
         self.reload_soon()
         return await answer
 
@@ -129,6 +133,7 @@ class Daemon:
 
     async def run(self) -> None:
         """Run until ``stop``."""
+        self._devices_until = self._outside.clock() + DEVICE_SECONDS
         late = asyncio.get_running_loop().call_later(READY_SECONDS, self._say_ready)
         try:
             while not self._stopping:
@@ -152,14 +157,21 @@ class Daemon:
                 self._begin(self._load())
             elif task := self._take():
                 self._begin(self._do(task))
-            else:
+            elif not self._awaits_devices():
                 self._say_ready()
         self._tell_status()
+
+    def _awaits_devices(self) -> bool:
+        """Whether a disk may still come: at a boot the kernel finds them for a while."""
+        coming = any(row.state is State.AWAY and row.volume.opens for row in self._board.rows)
+        return coming and not self._ready and self._outside.clock() < self._devices_until
 
     async def _wait(self) -> None:
         now = self._outside.clock()
         wakes = [] if self._pass else [self._board.next_wake(now), self._leases.next_wake(now)]
         seconds = min([LOOK_SECONDS, *(wake for wake in wakes if wake is not None)])
+        if self._awaits_devices():
+            seconds = min(seconds, self._devices_until - now)
         try:
             await asyncio.wait_for(self._something.wait(), seconds)
         except TimeoutError:
@@ -204,23 +216,26 @@ class Daemon:
                     one.set_result(reloaded)
 
         def due(volumes: list[Watched]) -> Task | None:
-            self._configure(volumes, asked=bool(asked))
+            self._configure(volumes)
             answer()
             self._see()
             return self._take()
 
         problems = await self._work(due)
-        if problems is None:
+        if problems is None and not self._stopping:
             problems = "The worker that reads it ended without an answer. It is tried again."
             asyncio.get_running_loop().call_later(AGAIN_SECONDS, self.reload_soon)
         if problems:
             self._complain(problems)
             answer()
+        self._end_pass()
 
     async def _do(self, task: Task) -> None:
         """Have a task done."""
-        if problems := await self._work(lambda _: task):
+        problems = await self._work(lambda _: task)
+        if problems:
             self._complain(problems)
+        self._end_pass("The configuration cannot be read." if problems else "")
         if task.renew:
             self._leases.missed(self._outside.clock())
 
@@ -238,23 +253,25 @@ class Daemon:
                     case Watched():
                         volumes.append(answer)
                     case Loaded():
-                        problems = self._problems = ""
+                        problems = ""
                         task = due(volumes)
                     case Problems():
                         problems = answer.text
                     case Ended() | Again() | Lease() if task is not None:
                         self._note(task, answer)
-        self._end_pass()
         return problems
 
-    def _configure(self, volumes: list[Watched], *, asked: bool) -> None:
+    def _configure(self, volumes: list[Watched]) -> None:
         now = self._outside.clock()
+        self._problems = ""
         self._configured_at = self._outside.wall()
-        self._board.configure(volumes, now, asked=asked)
+        self._board.configure(volumes, now, asked=self._by_a_person)
+        self._by_a_person = False
         self._leases.configure((one.leased_from for one in volumes), now)
 
-    def _end_pass(self) -> None:
-        self._tell(self._board.abandoned(self._outside.clock()))
+    def _end_pass(self, why: str = "") -> None:
+        if not self._stopping:
+            self._tell(self._board.abandoned(self._outside.clock(), why))
         if self._last_pass is not None and self._last_pass.ended_at is None:
             self._last_pass = replace(self._last_pass, ended_at=self._outside.wall())
         self._revision.rise()
@@ -302,7 +319,8 @@ class Daemon:
             self._revision.rise()
 
     def _tell_status(self) -> None:
-        text = lines.status(self._board.rows, self._outside.clock(), self._problems)
+        is_read = self._configured_at is not None or self._problems
+        text = lines.status(self._board.rows, self._outside.clock(), self._problems) if is_read else lines.READING
         if text != self._status:
             self._status = text
             self._outside.notify(f"STATUS={text}")

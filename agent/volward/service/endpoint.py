@@ -25,21 +25,25 @@ def bound(path: Path = PATH) -> Iterator[socket.socket]:
 
     Raises BusyError when another daemon lives, or when what is there is no socket; OperatingSystemError.
     """
-    with explained(f"Listening at {path}"):
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with _lock(path), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as listening:
+    with contextlib.ExitStack() as stack:
+        with explained(f"Listening at {path}"):
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            stack.enter_context(_lock(path))
+            listening = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
             _clear(path)
             listening.bind(str(path))
-            made = path.lstat()
-            try:
-                # Nobody can connect before listen(2), so no other mode than this is ever seen.
-                path.chmod(0o660)
-                listening.listen()
-                yield listening
-            finally:
-                with contextlib.suppress(FileNotFoundError):
-                    if os.path.samestat(path.lstat(), made):
-                        path.unlink()
+            stack.callback(_remove, path, path.lstat())
+            # Nobody can connect before listen(2), so no other mode than this is ever seen.
+            path.chmod(0o660)
+            listening.listen()
+        yield listening
+
+
+def _remove(path: Path, made: os.stat_result) -> None:
+    """Remove the socket, unless another one has its place."""
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(path.lstat(), made):
+            path.unlink()
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from volward.service.board import Change, Row, State
 
+READING = "Reading the configuration"
 _WARNING, _NOTICE, _INFO = "<4>", "<5>", "<6>"
 _BAD = (State.LOST, State.STOPPED, State.WAITING, State.UNMOUNTED)
 

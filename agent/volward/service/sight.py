@@ -3,6 +3,7 @@
 A few reads a volume, so that it can look at every event; see sysfs-block-dm and proc(5).
 """
 
+import contextlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,10 +12,10 @@ from pathlib import Path
 
 from volward import pins
 from volward.errors import JournalError
-from volward.host import block, mapping, mount
+from volward.host import block, identity, mapping, mount
 from volward.host.mount import Mounts
 from volward.host.usage import Usage
-from volward.model import Mapping, MappingState, Mount
+from volward.model import Mapping, MappingState, Mount, Pin
 from volward.service.board import Sight
 from volward.service.task import Watched
 
@@ -52,7 +53,11 @@ class Moment:
         """Say what is seen of one volume; None when that is nothing to go by (`volward status` tells more)."""
         device = Path(volume.device)
         there = device.exists()
-        mapped = self._mapping(volume, device if there else None)
+        try:
+            pin = None if volume.scratch else pins.read(volume.name, directory=self.pins)
+        except JournalError:
+            return None
+        mapped = self._mapping(volume, device if there else None, pin)
         if mapped is None or mapped.state in _NOT_JUDGED:
             return None
         if mapped.state is MappingState.FOREIGN:
@@ -71,14 +76,21 @@ class Moment:
             read_only=here is not None and mounted and "ro" in here.options,
             errors=here is not None and mounted and self._has_errors(mapped, here),
             used_percent=_used_percent(here.target) if here is not None and mounted else 0,
+            changed=self._changed(device, pin) if there and pin is not None and not volume.is_file else (),
         )
 
-    def _mapping(self, volume: Watched, device: Path | None) -> Mapping | None:
+    def _changed(self, device: Path, pin: Pin) -> tuple[str, ...]:
+        """Say how the device differs from the one that was pinned; nothing of one whose identity cannot be read."""
+        with contextlib.suppress(OSError):
+            directory = (self.sysfs / "dev/block" / _number(device)).resolve()
+            return identity.of(directory, dev=self.dev).differences(pin.identity)
+        return ()
+
+    def _mapping(self, volume: Watched, device: Path | None, pin: Pin | None) -> Mapping | None:
         """Return the mapping of the volume's name; what its header was is known from the pin, without reading it."""
         try:
-            pin = None if volume.scratch else pins.read(volume.name, directory=self.pins)
             number = _number(device) if device is not None and not volume.is_file else None
-        except (JournalError, OSError):
+        except OSError:
             return None
         return mapping.look(
             volume.mapping,

@@ -19,7 +19,10 @@ GROUP = "volward"  # made by units/volward.sysusers; the socket is given to it b
 
 
 async def watch(daemon: Daemon, *, control: Path = endpoint.PATH) -> None:
-    """Run a daemon until SIGTERM. Raises BusyError when another one lives, OSError without netlink or mountinfo."""
+    """Run a daemon until SIGTERM.
+
+    Raises BusyError when another one lives, OSError without netlink or mountinfo, also when one of them ends.
+    """
     told = {signal.SIGTERM: daemon.stop, signal.SIGINT: daemon.stop, signal.SIGHUP: daemon.reload_soon}
     with contextlib.ExitStack() as stack:
         listening = stack.enter_context(endpoint.bound(control))
@@ -33,10 +36,16 @@ async def watch(daemon: Daemon, *, control: Path = endpoint.PATH) -> None:
         server = ControlServer(daemon, access=Access(group=_group()), say=daemon.say)
         await server.start(listening)
         listeners = [asyncio.create_task(one) for one in heard]
+        running = asyncio.create_task(daemon.run())
         try:
-            await daemon.run()
-        finally:
+            await asyncio.wait((running, *listeners), return_when=asyncio.FIRST_COMPLETED)
+            daemon.stop()  # one that is deaf is started anew by systemd
+            await running
             for one in listeners:
+                if one.done():
+                    one.result()
+        finally:
+            for one in (running, *listeners):
                 one.cancel()
             await server.close()
 
@@ -53,6 +62,7 @@ async def _hear(events: AsyncIterable[object], what: Callable[[], None]) -> None
     """Whatever is told of, also that something was missed, is a reason to look."""
     async for _ in events:
         what()
+    raise OSError("The kernel's events have ended.")
 
 
 async def keep_alive(notify: Callable[[str], None], sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:

@@ -4,6 +4,7 @@ It loads the configuration and tells of it, reads a Task from standard input, op
 for the volumes; each answer is written as soon as it is known. What it loaded, and every key, leaves with it.
 """
 
+import contextlib
 import signal
 import sys
 import threading
@@ -15,7 +16,7 @@ from typing import BinaryIO
 
 from volward import config, lock, openings, stores
 from volward.errors import DeviceNotFoundError, DeviceUnknownError, UnknownVolumeError, VolwardError
-from volward.host import run
+from volward.host import run, systemd_cryptsetup
 from volward.keys.providers import Providers
 from volward.model import StoreKind, VaultLoginMethod, VolumeSpec
 from volward.operations import login_life
@@ -28,6 +29,7 @@ from volward.service.waiters import Waiters
 
 ROOT = Path("/etc/volward")
 _RELOAD = "`volward reload` has the daemon read it again."
+_PAUSE_SECONDS = 0.5
 _STOPPING = threading.Event()  # the daemon is to end: no further step is begun
 
 
@@ -36,6 +38,10 @@ class Stoppable(Watcher):
 
     def interrupted(self) -> bool:
         return _STOPPING.is_set()
+
+    def sleep(self, seconds: float) -> None:
+        if _STOPPING.wait(seconds):
+            self.refuse_when_interrupted("a provider is asked again")
 
 
 class Worker:
@@ -65,15 +71,32 @@ class Worker:
             with ThreadPoolExecutor(max_workers=len(lost)) as pool:
                 list(pool.map(lambda spec: self._release(spec, task.lost_usec.get(spec.name)), lost))
         wanted = [self._specs[name] for name in task.open if name in self._specs]
-        if wanted:
-            opened = open_volumes(wanted, Stoppable(), deadline_seconds=task.deadline_seconds, tell=self._opened)
-            self._see_to_containers([one.volume for one in opened if one.error is None])
+        in_crypttab = [spec for spec in wanted if systemd_cryptsetup.has_line(spec.mapping_name)]
+        self._open([spec for spec in wanted if spec not in in_crypttab], task.deadline_seconds)
+        if in_crypttab:
+            self._await_systemd(in_crypttab, task.deadline_seconds)
+            self._open(in_crypttab, task.deadline_seconds)
         revived = [name for name in task.revive if name in self._specs]
         for name in revived:
             self.say(Ended(name, started=self._waiters.start_units(name)))
         self._see_to_containers(revived)
         if task.renew:
             self._renew(task.deadline_seconds)
+
+    def _open(self, specs: Sequence[VolumeSpec], deadline_seconds: float) -> None:
+        if specs:
+            opened = open_volumes(specs, Stoppable(), deadline_seconds=deadline_seconds, tell=self._opened)
+            self._see_to_containers([one.volume for one in opened if one.error is None])
+
+    @staticmethod
+    def _await_systemd(specs: Sequence[VolumeSpec], seconds: float) -> None:
+        """Let PID 1 open what /etc/crypttab has: the second of two who open fails. Not for ever, since it may ask."""
+        limit = time.monotonic() + seconds
+        mappings = [spec.mapping_name for spec in specs]
+        with contextlib.suppress(VolwardError):  # PID 1 does not answer: then opening shows who was first
+            while systemd_cryptsetup.is_opening(mappings) and time.monotonic() < limit:
+                if _STOPPING.wait(_PAUSE_SECONDS):
+                    return
 
     def _see_to_containers(self, volumes: Sequence[str]) -> None:
         for name in sorted(self._waiters.start_containers(volumes)):

@@ -66,7 +66,9 @@ def test_a_mapping_is_closed_by_cryptsetup_after_its_mount(tmp_path: Path) -> No
     said = unit.content.splitlines()
     assert "Before=umount.target" in said and "DefaultDependencies=no" in said
     close = f"until test ! -e {what} || cryptsetup close volward-pgdata; do sleep 1; done"
-    assert f"ExecStop=timeout 60 sh -c '{close}'" in said
+    assert "After=dev-mapper-volward\\x2dpgdata.device systemd-udevd.service systemd-udevd-kernel.socket" in said
+    assert "IgnoreOnIsolate=yes" in said
+    assert f"ExecStop=timeout --kill-after=5 60 sh -c '{close}'" in said
     assert f"ExecStopPost=-/bin/sh -c 'test ! -e {what} || exec volward holders pgdata'" in said
     assert not any(line.startswith("ExecStart=") for line in said), "it holds the mapping, it does not open it"
 

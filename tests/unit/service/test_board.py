@@ -42,6 +42,30 @@ def opened(board: Board) -> Board:
     return board
 
 
+def test_a_device_that_changed_while_the_host_was_down_is_told_of_once_it_is_open() -> None:
+    board = board_of()
+    changed = ("serial: pinned A, found B",)
+    assert board.see({"data": replace(CLOSED, changed=changed)}, 0.0) == ()
+    opened(board)
+    (change,) = board.see({"data": replace(OPEN, changed=changed)}, 2.0)
+    assert change.remark == "its device is not as it was pinned (serial: pinned A, found B)"
+    assert board.see({"data": replace(OPEN, changed=changed)}, 3.0) == ()
+
+
+def test_it_is_tried_for_as_long_as_it_takes() -> None:
+    """A key that comes after hours finds the volume being asked for, once a minute at the least."""
+    board = board_of()
+    now, tries = 0.0, 0
+    while now < 6 * 3600:
+        if due(board, now) is not None:
+            tries += 1
+            board.ended(SEALED, now)
+        wake = board.next_wake(now)
+        assert wake is not None and wake <= 60.0
+        now += max(wake, 0.001)
+    assert tries >= 6 * 60
+
+
 def test_all_closed_volumes_of_the_boot_are_one_pass() -> None:
     board = board_of(DATA, LOGS, IDLE)
     assert board.see({"data": CLOSED, "logs": OPEN, "idle": CLOSED}, 1.0) == (Change(board.rows[1], State.CLOSED),)

@@ -1,14 +1,16 @@
 """The daemon's loop: what is opened, released and tried again, and what systemd and the control socket are told."""
 
 import asyncio
+import sys
 from dataclasses import replace
 
 import pytest
-from tests.unit.service.stage import CLOSED, DATA, OPEN, PATIENCE_SECONDS, SEALED, ZOMBIE, Stage
+from tests.unit.service.stage import AWAY, CLOSED, DATA, OPEN, PATIENCE_SECONDS, SEALED, ZOMBIE, Stage
 
 from volward.service.board import State
 from volward.service.live import LiveStatus, Reloaded
 from volward.service.task import Ended, Lease, Problems, line
+from volward.service.worker import Worker
 
 
 def test_a_volume_is_opened_and_systemd_is_told(stage: Stage) -> None:
@@ -20,8 +22,73 @@ def test_a_volume_is_opened_and_systemd_is_told(stage: Stage) -> None:
     assert [task["open"] for task in stage.tasks] == [["data"]], "by the worker that read the configuration"
     assert stage.tasks[0]["deadline_seconds"] == 20.0, "the first pass does not hold up a boot"
     assert "STATUS=1 of 1 volumes open" in stage.notified
+    assert stage.notified[0] == "STATUS=Reading the configuration"
+    assert stage.notified.index("READY=1") > stage.notified.index("STATUS=1 of 1 volumes open")
     assert stage.notified[-1] == "STOPPING=1"
     assert stage.said == ["<5>data: open and in use (key: vault)"]
+
+
+def test_a_disk_that_the_kernel_has_not_found_yet_is_waited_for(stage: Stage) -> None:
+    """The wait of whoever needs the mapping begins with READY."""
+
+    async def story(stage: Stage) -> None:
+        assert stage.daemon is not None
+        await stage.until(lambda: stage.state is State.AWAY)
+        stage.sights["data"] = CLOSED
+        stage.daemon.look_again()
+        await stage.until(lambda: "READY=1" in stage.notified)
+
+    stage.sights["data"] = AWAY
+    stage.play(story)
+    assert stage.notified.index("READY=1") > stage.notified.index("STATUS=1 of 1 volumes open")
+
+
+def test_a_disk_that_is_not_there_does_not_hold_up_the_boot(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("volward.service.daemon.DEVICE_SECONDS", 0.3)
+
+    async def story(stage: Stage) -> None:
+        await stage.until(lambda: "READY=1" in stage.notified)
+
+    stage.sights["data"] = AWAY
+    stage.play(story)
+    assert stage.tasks == []
+    assert stage.notified[-2:] == ["READY=1", "STOPPING=1"]
+
+
+def test_a_pass_that_hangs_does_not_hold_up_the_boot(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("volward.service.daemon.READY_SECONDS", 0.3)
+    pids = stage.directory / "pid"
+
+    async def story(stage: Stage) -> None:
+        await stage.until(lambda: "READY=1" in stage.notified)
+        await stage.until(lambda: pids.exists() and pids.read_text().isdigit())
+
+    hangs = f"import os, pathlib, time; pathlib.Path({str(pids)!r}).write_text(str(os.getpid())); time.sleep(600)"
+    stage.outside.worker = Worker((sys.executable, "-I", "-S", "-c", hangs))
+    stage.play(story)
+    assert stage.said == []
+
+
+def test_a_file_that_was_broken_since_is_named_and_not_the_worker(stage: Stage) -> None:
+    async def story(stage: Stage) -> None:
+        assert stage.daemon is not None
+        await stage.until(lambda: stage.state is State.WAITING and "READY=1" in stage.notified)
+        stage.answer("load", Problems("volumes.data: nonsense"))
+        stage.daemon.hurry()
+        await stage.until(lambda: stage.daemon is not None and bool(stage.daemon.problems))
+        await stage.until(lambda: len(stage.said) > 2)
+        stage.answer("load", DATA)
+        stage.answer("open", Ended("data", "vault"))
+        stage.daemon.hurry()
+        await stage.until(lambda: stage.state is State.OPEN)
+        assert stage.daemon.problems, "what it goes by is still the configuration of before"
+
+    stage.answer("open", SEALED)
+    stage.play(story)
+    assert stage.said[1:3] == [
+        "<3>The configuration cannot be read, and what was known before stays:\nvolumes.data: nonsense",
+        "<4>data: not open, and tried again later: The configuration cannot be read. (VW0900)",
+    ]
 
 
 def test_a_key_that_comes_late(stage: Stage) -> None:
@@ -106,6 +173,34 @@ def test_a_worker_that_dies_while_it_reads_the_configuration_changes_nothing(
         await stage.until(lambda: bool(stage.daemon and not stage.daemon.problems))
 
     stage.play(story)
+
+
+def test_what_a_person_asked_for_is_done_though_a_worker_dies(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("volward.service.daemon.AGAIN_SECONDS", 0.1)
+
+    async def story(stage: Stage) -> None:
+        assert stage.daemon is not None
+        await stage.until(lambda: stage.state is State.BY_HAND and "READY=1" in stage.notified)
+        (stage.directory / "load").write_bytes(b"")
+        assert not (await stage.daemon.reload()).good
+        stage.answer("load", replace(DATA, closed_by_hand=True))
+        await stage.until(lambda: stage.state is State.OPEN)
+
+    stage.answer("load", replace(DATA, closed_by_hand=True))
+    stage.play(story)
+
+
+def test_a_worker_that_is_ended_with_the_daemon_is_no_news(stage: Stage) -> None:
+    started = stage.directory / "started"
+
+    async def story(stage: Stage) -> None:
+        await stage.until(started.exists)
+
+    hangs = f"import pathlib, time; pathlib.Path({str(started)!r}).touch(); time.sleep(600)"
+    stage.outside.worker = Worker((sys.executable, "-I", "-S", "-c", hangs))
+    stage.play(story)
+    assert stage.said == []
+    assert stage.notified[-1] == "STOPPING=1"
 
 
 def test_a_token_is_renewed_once_the_volumes_are_open(stage: Stage) -> None:

@@ -27,7 +27,7 @@ class World(FakeHost):
         self.pins = root / "pins"
         self.node = self.dev / "vdb"
         self.node.touch()
-        self.disk = self.block("vdb", "0:0")
+        self.disk = self.block("vdb", "0:0", serial=IDENTITY.serial, wwid=IDENTITY.wwn)
         pins.write("data", Pin(IDENTITY, UUID), directory=self.pins)
         (self.proc / "swaps").write_text("Filename Type Size Used Priority\n")
         self.volume = Watched(
@@ -66,6 +66,18 @@ def test_a_file_system_that_went_read_only(world: World) -> None:
     world.mapped()
     world.mountinfo(MOUNTED.format("rw", "ro"))
     assert world.sight() == Sight(device=True, mapping=True, mounted=True, sequence="7", read_only=True)
+
+
+def test_a_device_that_is_not_as_it_was_pinned(world: World) -> None:
+    (world.disk / "size").write_text("204800\n")
+    (world.disk / "serial").write_text("another\n")
+    seen = world.sight()
+    assert seen is not None
+    assert seen.changed == (
+        f"serial: pinned {IDENTITY.serial}, found another",
+        f"size_bytes: pinned {IDENTITY.size_bytes}, found {204800 * 512}",
+    )
+    assert seen.reasons[0].startswith(f"its device is not as it was pinned (serial: pinned {IDENTITY.serial}, found")
 
 
 @pytest.mark.parametrize(("counted", "errors"), [("0\n", False), ("3\n", True), ("", False)])

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
@@ -38,6 +39,29 @@ def test_signals_and_the_control_socket(stage: Stage, tmp_path: Path) -> None:
     asyncio.run(both())
     assert "STOPPING=1" in stage.notified
     assert not path.exists()
+
+
+@pytest.mark.parametrize("error", [OSError(105, "No buffer space available"), None])
+def test_a_daemon_that_hears_nothing_any_more_ends(
+    error: OSError | None, stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that systemd starts it anew; a watchdog that is fed says nothing of that."""
+
+    class Deaf:
+        def __enter__(self) -> "Deaf":
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        async def __aiter__(self) -> AsyncIterator[object]:
+            yield None
+            if error is not None:
+                raise error
+
+    monkeypatch.setattr(watch_module, "BlockEvents", Deaf)
+    with pytest.raises(OSError, match=r"No buffer space|have ended"):
+        asyncio.run(watch(Daemon(stage.outside), control=tmp_path / "control.sock"))
+    assert stage.notified[-1] == "STOPPING=1"
 
 
 def test_what_the_control_socket_says_goes_where_the_daemons_lines_go(

@@ -3,6 +3,7 @@
 import io
 import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +19,12 @@ from volward.errors import (
     ConfigurationError,
     DeviceNotFoundError,
     DeviceUnknownError,
+    InterruptedRunError,
     KeyDeniedError,
+    ToolFailedError,
     VolwardError,
 )
-from volward.host import docker, run, systemd
+from volward.host import docker, run, systemd, systemd_cryptsetup
 from volward.keys.vault.time_left import TimeLeft
 from volward.model import Goal, Plan, VaultLogin, VaultLoginMethod, VaultPlace, VaultServer, VolumeSpec
 from volward.operations import login_life
@@ -123,6 +126,43 @@ def test_it_opens_and_starts_who_waited(host: Host, capsys: pytest.CaptureFixtur
     assert consumers == {"db.service": ("srv-a.mount", "srv-b.mount"), "other.service": ("srv-a.mount",)}
     assert host.deadlines == [3.0]
     assert "db.service is started: its start job failed while its volume was away" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("patience", "looks"), [(60.0, 3), (0.0, 1)])
+def test_what_systemd_is_opening_is_left_to_it_for_a_while(
+    host: Host, monkeypatch: pytest.MonkeyPatch, patience: float, looks: int
+) -> None:
+    """Of a line in /etc/crypttab; the others are opened before."""
+    looked: list[tuple[list[str], int]] = []
+
+    def is_opening(mappings: list[str]) -> bool:
+        looked.append((mappings, len(host.deadlines)))
+        return len(looked) < 3
+
+    monkeypatch.setattr(systemd_cryptsetup, "has_line", lambda mapping: mapping == "volward-a")
+    monkeypatch.setattr(systemd_cryptsetup, "is_opening", is_opening)
+    monkeypatch.setattr(work, "_PAUSE_SECONDS", 0.0)
+    said = answers(Task(open=("a", "b"), deadline_seconds=patience))
+    assert said[3:] == [Ended("b", "vault"), Ended("a", "vault")]
+    assert looked == [(["volward-a"], 1)] * looks
+
+
+def test_a_pid_1_that_does_not_answer_keeps_no_volume_closed(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def is_opening(mappings: list[str]) -> bool:
+        raise ToolFailedError("systemctl failed.", resolution="Try again.", status=1)
+
+    monkeypatch.setattr(systemd_cryptsetup, "has_line", lambda mapping: True)
+    monkeypatch.setattr(systemd_cryptsetup, "is_opening", is_opening)
+    assert answers(Task(open=("a",)))[3:] == [Ended("a", "vault", started=())]
+
+
+def test_a_wait_for_a_provider_ends_with_the_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopping = threading.Event()
+    monkeypatch.setattr(work, "_STOPPING", stopping)
+    work.Stoppable().sleep(0.0)
+    stopping.set()
+    with pytest.raises(InterruptedRunError):
+        work.Stoppable().sleep(600.0)
 
 
 def test_who_waited_for_a_volume_that_somebody_opened_is_started(host: Host) -> None:
