@@ -76,3 +76,11 @@ def test_a_container_waits_for_its_volume_and_no_other_one_does(host: Host, tmp_
         host.volward("open", "data")
         host.sh("sleep 40")  # the daemon has seen it, and looked who waited
         assert host.sh(runs("app"), ok=(1,)).status == 1, "what somebody stopped stays stopped"
+
+        host.run("docker", "container", "start", "app")  # its shell does not heed SIGTERM: Docker waits ten seconds
+        until(host, runs("app"))
+        host.reboot()
+        before = host.journal("--boot=-1")
+        closing = host.journal("--boot=-1", "--unit=volward-mapping-data.service")
+        assert "Stopped volward-mapping-data.service" in closing, closing
+        assert "Failed with result" not in closing and "Failed unmounting" not in before, before[-4000:]

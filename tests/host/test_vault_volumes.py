@@ -68,7 +68,10 @@ def test_from_a_blank_disk_across_a_reboot_and_without_vault(host: Host, tmp_pat
         host.wait_until_booted()  # without Vault: the TPM opens both
         lab_login.reach(host, server.address)
         host.volward("close", "--all")
+        server.audit()
         opened = host.volward("open", "--all")
+        asked = [entry["request"]["path"] for entry in server.audited if entry["type"] == "request"]
+        assert asked.count("auth/approle/login") == 1, asked
         for name in ("kept", "wrapped"):
             assert f"{name}: open and mounted (key: vault)" in opened.stdout, opened.stdout
             assert host.get(f"/srv/volward/{name}/canary") == CANARY
