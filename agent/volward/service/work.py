@@ -30,6 +30,7 @@ from volward.service.waiters import Waiters
 ROOT = Path("/etc/volward")
 _RELOAD = "`volward reload` has the daemon read it again."
 _PAUSE_SECONDS = 0.5
+_SYSTEMD_SECONDS = 120.0  # the longest that systemd-cryptsetup is waited for; the other volumes are opened before
 _STOPPING = threading.Event()  # the daemon is to end: no further step is begun
 
 
@@ -74,7 +75,7 @@ class Worker:
         in_crypttab = [spec for spec in wanted if systemd_cryptsetup.has_line(spec.mapping_name)]
         self._open([spec for spec in wanted if spec not in in_crypttab], task.deadline_seconds)
         if in_crypttab:
-            self._await_systemd(in_crypttab, task.deadline_seconds)
+            self._await_systemd(in_crypttab)
             self._open(in_crypttab, task.deadline_seconds)
         revived = [name for name in task.revive if name in self._specs]
         for name in revived:
@@ -89,13 +90,13 @@ class Worker:
             self._see_to_containers([one.volume for one in opened if one.error is None])
 
     @staticmethod
-    def _await_systemd(specs: Sequence[VolumeSpec], seconds: float) -> None:
-        """Let PID 1 open what /etc/crypttab has: the second of two who open fails. Not for ever, since it may ask."""
-        limit = time.monotonic() + seconds
+    def _await_systemd(specs: Sequence[VolumeSpec]) -> None:
+        """Let PID 1 open what /etc/crypttab has: the second of two who open fails. Not once it waits for a person."""
+        limit = time.monotonic() + _SYSTEMD_SECONDS
         mappings = [spec.mapping_name for spec in specs]
         with contextlib.suppress(VolwardError):  # PID 1 does not answer: then opening shows who was first
-            while systemd_cryptsetup.is_opening(mappings) and time.monotonic() < limit:
-                if _STOPPING.wait(_PAUSE_SECONDS):
+            while systemd_cryptsetup.is_opening(mappings) and not systemd_cryptsetup.asks_a_person():
+                if time.monotonic() >= limit or _STOPPING.wait(_PAUSE_SECONDS):
                     return
 
     def _see_to_containers(self, volumes: Sequence[str]) -> None:

@@ -39,3 +39,13 @@ def test_who_is_being_opened(state: UnitState, expected: bool, monkeypatch: pyte
     monkeypatch.setattr(unit_state, "show", show)
     assert systemd_cryptsetup.is_opening(["volward-data"]) is expected
     assert asked == [UNIT]
+
+
+def test_a_question_to_a_person(tmp_path: Path) -> None:
+    assert not systemd_cryptsetup.asks_a_person(questions=tmp_path / "none")
+    (tmp_path / "ask.a").write_text("[Ask]\nPID=1\nMessage=The password of something else\nId=other:x\n")
+    (tmp_path / "sck.b").touch()
+    (tmp_path / "ask.gone").symlink_to(tmp_path / "nowhere")
+    assert not systemd_cryptsetup.asks_a_person(questions=tmp_path)
+    (tmp_path / "ask.c").write_text("[Ask]\nPID=1\nId=cryptsetup:/dev/disk/by-uuid/1\nMessage=Please enter\n")
+    assert systemd_cryptsetup.asks_a_person(questions=tmp_path)

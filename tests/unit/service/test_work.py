@@ -128,9 +128,9 @@ def test_it_opens_and_starts_who_waited(host: Host, capsys: pytest.CaptureFixtur
     assert "db.service is started: its start job failed while its volume was away" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("patience", "looks"), [(60.0, 3), (0.0, 1)])
+@pytest.mark.parametrize(("patience", "asks", "looks"), [(60.0, False, 3), (0.0, False, 1), (60.0, True, 1)])
 def test_what_systemd_is_opening_is_left_to_it_for_a_while(
-    host: Host, monkeypatch: pytest.MonkeyPatch, patience: float, looks: int
+    host: Host, monkeypatch: pytest.MonkeyPatch, patience: float, asks: bool, looks: int
 ) -> None:
     """Of a line in /etc/crypttab; the others are opened before."""
     looked: list[tuple[list[str], int]] = []
@@ -141,8 +141,10 @@ def test_what_systemd_is_opening_is_left_to_it_for_a_while(
 
     monkeypatch.setattr(systemd_cryptsetup, "has_line", lambda mapping: mapping == "volward-a")
     monkeypatch.setattr(systemd_cryptsetup, "is_opening", is_opening)
+    monkeypatch.setattr(systemd_cryptsetup, "asks_a_person", lambda: asks)
     monkeypatch.setattr(work, "_PAUSE_SECONDS", 0.0)
-    said = answers(Task(open=("a", "b"), deadline_seconds=patience))
+    monkeypatch.setattr(work, "_SYSTEMD_SECONDS", patience)
+    said = answers(Task(open=("a", "b")))
     assert said[3:] == [Ended("b", "vault"), Ended("a", "vault")]
     assert looked == [(["volward-a"], 1)] * looks
 
