@@ -12,11 +12,12 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 
 from volward import __version__
-from volward.service import lines, sight
+from volward.service import lines, requests, sight
 from volward.service.board import Board, Change, Sight, State
 from volward.service.leases import Leases
 from volward.service.live import LiveStatus, Pass, Reloaded
 from volward.service.live_volume import LiveClock, live_volume
+from volward.service.requests import Requests
 from volward.service.revision import Revision
 from volward.service.task import Again, Ended, Lease, Loaded, Problems, Task, Watched
 from volward.service.worker import Worker
@@ -53,9 +54,7 @@ class Daemon:
         self._problems = ""
         self._ready = False
         self._stopping = False
-        self._asked: list[asyncio.Future[Reloaded]] = []  # to read the configuration again
-        self._by_a_person = False  # one of them, and it was not read since
-        self._reload = True  # the configuration is to be read
+        self._requests = Requests()
         self._look = True
         self._said: dict[str, str] = {}
         self._revision = Revision()
@@ -94,7 +93,7 @@ class Daemon:
 
     def reload_soon(self) -> None:
         """Read the configuration anew (SIGHUP). What somebody closed stays closed; `reload` opens that, too."""
-        self._reload = True
+        self._requests.add()
         self._something.set()
 
     def stop(self) -> None:
@@ -119,10 +118,8 @@ class Daemon:
 
     async def reload(self) -> Reloaded:
         """Read the configuration anew, and say what came of it."""
-        answer: asyncio.Future[Reloaded] = asyncio.get_running_loop().create_future()
-        self._asked.append(answer)
-        self._by_a_person = True
-        self.reload_soon()
+        answer = self._requests.ask()
+        self._something.set()
         return await answer
 
     async def changed(self, since: int) -> None:
@@ -153,7 +150,7 @@ class Daemon:
             self._pass.result()
             self._pass = None
         if self._pass is None:
-            if self._reload:
+            if self._requests.pending:
                 self._begin(self._load())
             elif task := self._take():
                 self._begin(self._do(task))
@@ -201,8 +198,7 @@ class Daemon:
 
     async def _load(self) -> None:
         """Have the configuration read, and by the same worker, which is warm then, what is due done."""
-        self._reload, asked = False, self._asked
-        self._asked = []
+        asked = self._requests.take()
         reloads = self._ready
         if reloads:
             self._outside.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
@@ -210,10 +206,7 @@ class Daemon:
         def answer() -> None:
             if reloads:
                 self._outside.notify("READY=1")
-            reloaded = Reloaded(good=not self._problems, problems=(self._problems,) if self._problems else ())
-            for one in asked:
-                if not one.done():  # who asked may have gone
-                    one.set_result(reloaded)
+            requests.answer(asked, self._problems)
 
         def due(volumes: list[Watched]) -> Task | None:
             self._configure(volumes)
@@ -265,8 +258,7 @@ class Daemon:
         now = self._outside.clock()
         self._problems = ""
         self._configured_at = self._outside.wall()
-        self._board.configure(volumes, now, asked=self._by_a_person)
-        self._by_a_person = False
+        self._board.configure(volumes, now, asked=self._requests.by_a_person())
         self._leases.configure((one.leased_from for one in volumes), now)
 
     def _end_pass(self, why: str = "") -> None:
