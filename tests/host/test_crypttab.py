@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tests.faults.volume import MOUNT_POINT, configure, export
-from tests.host.test_service import said, until, writer
+from tests.host.test_service import LATE, below, said, until, writer
 from tests.lab.host import MIB, Host
+from tests.vault import lab_login
+from tests.vault.certificates import Authority
+from tests.vault.server import Server
 
 CANARY = f"{MOUNT_POINT}/canary"
 BOOTS = 3
+QUESTION = "ls /run/systemd/ask-password/ask.*"
 UNIT = "systemd-cryptsetup@volward\\x2ddata.service"
 
 
@@ -78,3 +84,34 @@ def test_systemd_opens_at_the_boot_and_the_daemon_does_not_open_again(host: Host
         assert len(holders) == 1
         assert host.run("systemctl", "--failed", "--no-legend", "--plain").stdout == ""
         assert "1 volume: 1 open." in host.volward("status", "--live").stdout
+
+
+@pytest.mark.lab
+@pytest.mark.full
+def test_a_key_that_comes_late_leaves_nobody_asking(host: Host, tmp_path: Path) -> None:
+    with Server(tmp_path / "vault", authority=Authority(tmp_path / "ca")) as server:
+        disk = host.disk("TAB-3", 96 * MIB)
+        writer(host)
+        role = lab_login.allow(server, "lab")
+        vault = lab_login.deliver(host, server, role, timeout_seconds=30)
+        host.put("/etc/volward/volward.toml", vault + LATE.format(device=disk.link))
+        host.volward("apply", "--yes", "data", "--no-recovery", timeout=600)
+        host.sh("volward export crypttab --install >>/etc/crypttab; sync")
+        assert "_netdev" in host.get("/etc/crypttab").decode()
+
+        for asks in (False, True):  # while systemd waits for volward's answer, and when it has gone on to ask a person
+            host.reboot()  # without Vault
+            until(host, "systemctl is-active --quiet multi-user.target")
+            assert host.run("systemctl", "is-active", "writer.service", ok=(3,)).stdout == "inactive\n"
+            assert below(host, ["/srv/volward/data"]) == "", "something was written below the mount point"
+            said(host, "data: not open, and tried again later", seconds=240)
+            if asks:
+                until(host, QUESTION, seconds=600)
+
+            lab_login.reach(host, server.address)
+            until(host, "systemctl is-active --quiet writer.service && mountpoint -q /srv/volward/data")
+            host.run("systemctl", "is-active", "volward-mapping-data.service")
+            until(host, f"! {QUESTION}")
+            assert host.wait_until_booted() == "running", host.run("systemctl", "--failed", "--no-legend").stdout
+            assert host.run("systemctl", "is-active", UNIT).stdout == "active\n"
+            assert "1 volume: 1 open." in host.volward("status", "--live").stdout

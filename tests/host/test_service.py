@@ -45,9 +45,9 @@ def journal(host: Host) -> str:
     return host.run("journalctl", "--no-pager", "--unit=volward.service", "--lines=60").stdout
 
 
-def said(host: Host, text: str) -> None:
+def said(host: Host, text: str, *, seconds: float = 60) -> None:
     """Wait until the daemon, or a worker of it, has written this to the journal in this boot."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + seconds
     while text not in (lines := host.run("journalctl", "--no-pager", "--boot", "--unit=volward.service").stdout):
         assert time.monotonic() < end, f"nobody said {text!r}:\n{lines[-4000:]}"
         time.sleep(1)

@@ -22,6 +22,7 @@ from volward.host import (
     superblock,
     swap,
     systemd,
+    systemd_cryptsetup,
     volume_units,
 )
 from volward.model import Action, Device, Directory, Mapping, MappingState, StoreKind, VolumeSpec
@@ -115,6 +116,7 @@ def mount_volume(action: Action, work: Work) -> None:
     """Have PID 1 start the mount unit. Raises MountPointError when the mount is not there afterwards."""
     del action
     where = _mount_point(work)
+    systemd_cryptsetup.give_way(work.spec.mapping_name)
     systemd.start(volume_units.mount_unit_name(where))
     there = mount.at(where, mount.table())
     if there is None or there.number != _mapped(work).number:
@@ -127,6 +129,7 @@ def mount_volume(action: Action, work: Work) -> None:
 def swap_on(action: Action, work: Work) -> None:
     """Use the mapping as swap."""
     del action
+    systemd_cryptsetup.give_way(work.spec.mapping_name)
     swap.on(work.spec.mapping_path)
 
 

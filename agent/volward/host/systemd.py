@@ -88,6 +88,14 @@ def stop(unit: str) -> None:
         ) from error
 
 
+def end_main_process(unit: str) -> None:
+    """Have the main process of a unit end (SIGTERM): what it does fails, and nothing that is tied to it is stopped.
+
+    Raises ToolFailedError, ToolTimeoutError.
+    """
+    run.mutate(["systemctl", "kill", "--kill-whom=main", unit])
+
+
 def active(unit: str) -> bool:
     """Say whether a unit is active (systemctl is-active)."""
     return run.read(["systemctl", "is-active", "--quiet", unit], ok=(0, 1, 3, 4)).status == 0

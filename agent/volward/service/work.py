@@ -91,11 +91,14 @@ class Worker:
 
     @staticmethod
     def _await_systemd(specs: Sequence[VolumeSpec]) -> None:
-        """Let PID 1 open what /etc/crypttab has: the second of two who open fails. Not once it waits for a person."""
+        """Let PID 1 open what /etc/crypttab has: the second of two who open fails.
+
+        Not once it waits for a person, nor for a key for long: then volward opens, and has it give way.
+        """
         limit = time.monotonic() + _SYSTEMD_SECONDS
         mappings = [spec.mapping_name for spec in specs]
         with contextlib.suppress(VolwardError):  # PID 1 does not answer: then opening shows who was first
-            while systemd_cryptsetup.is_opening(mappings) and not systemd_cryptsetup.asks_a_person():
+            while _is_left_to_systemd(mappings):
                 if time.monotonic() >= limit or _STOPPING.wait(_PAUSE_SECONDS):
                     return
 
@@ -151,6 +154,11 @@ def watched(spec: VolumeSpec) -> Watched:
         leased_from=leased_from(spec),
         closed_by_hand=(last := openings.read(spec.name)) is not None and last.closed_by_hand,
     )
+
+
+def _is_left_to_systemd(mappings: Sequence[str]) -> bool:
+    opens = systemd_cryptsetup.is_opening(mappings, longest_seconds=_SYSTEMD_SECONDS)
+    return opens and not systemd_cryptsetup.asks_a_person()
 
 
 def leased_from(spec: VolumeSpec) -> str:

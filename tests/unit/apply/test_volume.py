@@ -20,7 +20,7 @@ from volward.errors import (
     MountPointError,
     OperatingSystemError,
 )
-from volward.host import mount, swap, systemd, volume_units
+from volward.host import mount, swap, systemd, systemd_cryptsetup, volume_units
 from volward.host.file_system import FileSystemFound
 from volward.host.volume_units import UnitFile
 from volward.keys.providers import Providers
@@ -191,6 +191,7 @@ def mounts(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> list[Mount]:
     machine.mapping = OPEN
     there: list[Mount] = [MOUNT]
     monkeypatch.setattr(systemd, "start", lambda unit: machine.log.append(f"start {unit}"))
+    monkeypatch.setattr(systemd_cryptsetup, "give_way", lambda mapping: machine.log.append(f"give way {mapping}"))
     monkeypatch.setattr(mount, "table", lambda: tuple(there))
     monkeypatch.setattr(mount, "at", lambda path, table: there[0] if there else None)
     return there
@@ -198,7 +199,7 @@ def mounts(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> list[Mount]:
 
 def test_systemd_mounts_and_the_mount_is_looked_at(machine: Machine, work: Work, mounts: list[Mount]) -> None:
     apply(step(Step.MOUNT), work)
-    assert machine.log == ["start srv-volward-pgdata.mount"]
+    assert machine.log == ["give way volward-pgdata", "start srv-volward-pgdata.mount"]
 
 
 @pytest.mark.parametrize("found", [[], [replace(MOUNT, number="8:1")]], ids=["nothing", "something else"])

@@ -51,11 +51,13 @@ def test_jobs_are_given_to_pid_1(monkeypatch: pytest.MonkeyPatch) -> None:
     systemd.reload()
     systemd.start("a.mount")
     systemd.stop("a.mount")
+    systemd.end_main_process("a.service")
 
     assert asked == [
         ("systemctl", "daemon-reload"),
         ("systemctl", "start", "a.mount"),
         ("systemctl", "stop", "a.mount"),
+        ("systemctl", "kill", "--kill-whom=main", "a.service"),
     ]
 
 

@@ -135,7 +135,8 @@ def test_what_systemd_is_opening_is_left_to_it_for_a_while(
     """Of a line in /etc/crypttab; the others are opened before."""
     looked: list[tuple[list[str], int]] = []
 
-    def is_opening(mappings: list[str]) -> bool:
+    def is_opening(mappings: list[str], *, longest_seconds: float) -> bool:
+        assert longest_seconds == patience
         looked.append((mappings, len(host.deadlines)))
         return len(looked) < 3
 
@@ -150,7 +151,7 @@ def test_what_systemd_is_opening_is_left_to_it_for_a_while(
 
 
 def test_a_pid_1_that_does_not_answer_keeps_no_volume_closed(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    def is_opening(mappings: list[str]) -> bool:
+    def is_opening(mappings: list[str], *, longest_seconds: float) -> bool:
         raise ToolFailedError("systemctl failed.", resolution="Try again.", status=1)
 
     monkeypatch.setattr(systemd_cryptsetup, "has_line", lambda mapping: True)
