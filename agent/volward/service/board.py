@@ -52,7 +52,8 @@ class Sight:
         """What is wrong with an open volume, as sentences without their end."""
         found = [self.other] if self.other else []
         if self.changed:
-            found.append(f"its device is not as it was pinned ({'; '.join(self.changed)})")
+            differs = "; ".join(self.changed)
+            found.append(f"its device is not as it was pinned ({differs}); `volward status` says what to do")
         if self.read_only:
             found.append("its file system is read-only")
         if self.errors:

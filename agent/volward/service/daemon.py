@@ -16,10 +16,11 @@ from volward.service import lines, requests, sight
 from volward.service.board import Board, Change, Sight, State
 from volward.service.leases import Leases
 from volward.service.live import LiveStatus, Pass, Reloaded
-from volward.service.live_volume import LiveClock, live_volume
+from volward.service.live_volume import live_volume
 from volward.service.requests import Requests
 from volward.service.revision import Revision
 from volward.service.task import Again, Ended, Lease, Loaded, Problems, Task, Watched
+from volward.service.wall_clock import WallClock
 from volward.service.worker import Worker
 
 FIRST_DEADLINE_SECONDS = 20.0  # of a provider that is unreachable, in the first pass: a boot is not held up
@@ -59,7 +60,8 @@ class Daemon:
         self._said: dict[str, str] = {}
         self._revision = Revision()
         self._devices_until = 0.0
-        self._clock = LiveClock(outside.clock(), outside.wall())
+        self._started = outside.clock()
+        self._clock = WallClock(self._started, outside.wall())
         self._configured_at: float | None = None
         self._last_pass: Pass | None = None
         self._something = asyncio.Event()
@@ -106,14 +108,15 @@ class Daemon:
 
     def snapshot(self) -> LiveStatus:
         """Return what is known now."""
+        clock = self._wall_clock()
         return LiveStatus(
             revision=self._revision.number,
             version=__version__,
-            started_at=self._clock.started_at,
+            started_at=clock.tell(self._started),
             configured_at=self._configured_at,
             problems=(self._problems,) if self._problems else (),
             last_pass=self._last_pass,
-            volumes=tuple(live_volume(row, self._clock) for row in self._board.rows),
+            volumes=tuple(live_volume(row, clock) for row in self._board.rows),
         )
 
     async def reload(self) -> Reloaded:
@@ -312,10 +315,14 @@ class Daemon:
 
     def _tell_status(self) -> None:
         is_read = self._configured_at is not None or self._problems
-        text = lines.status(self._board.rows, self._outside.clock(), self._problems) if is_read else lines.READING
+        text = lines.status(self._board.rows, self._wall_clock(), self._problems) if is_read else lines.READING
         if text != self._status:
             self._status = text
             self._outside.notify(f"STATUS={text}")
+
+    def _wall_clock(self) -> WallClock:
+        self._clock = self._clock.now(self._outside.clock(), self._outside.wall())
+        return self._clock
 
     def _say_ready(self) -> None:
         if not self._ready:

@@ -1,11 +1,13 @@
-"""What the daemon says in the journal and in `systemctl status`. Pure.
+"""What the daemon says in the journal and in `systemctl status`. Pure, but for the local time zone.
 
 A line begins with its priority (sd-daemon(3)).
 """
 
+import time
 from collections.abc import Sequence
 
 from volward.service.board import Change, Row, State
+from volward.service.wall_clock import WallClock
 
 READING = "Reading the configuration"
 _WARNING, _NOTICE, _INFO = "<4>", "<5>", "<6>"
@@ -21,26 +23,33 @@ def of_change(change: Change) -> str:
     return f"{priority}{row.volume.name}: {_said(row)}"
 
 
-def status(rows: Sequence[Row], now: float, problems: str = "") -> str:
-    """Return one line on all volumes: how many are open, and what the others wait for."""
+def status(rows: Sequence[Row], clock: WallClock, problems: str = "") -> str:
+    """Return one line on all volumes: how many are open, and what the others wait for.
+
+    It is read long after it was said, so it has the time of the next try, and not how long that is from now.
+    """
     if problems:
         return f"The configuration cannot be read: {' '.join(problems.split())[:200]}"
     if not rows:
         return "No volumes are configured"
     opened = sum(row.state is State.OPEN for row in rows)
     wanted = [row for row in rows if row.state not in (State.OPEN, State.IDLE)]
-    others = "; ".join(_briefly(row, now) for row in wanted)
+    others = "; ".join(_briefly(row, clock) for row in wanted)
     return f"{opened} of {len(rows)} volumes open" + (f"; {others}" if others else "")
 
 
-def _briefly(row: Row, now: float) -> str:
+def _briefly(row: Row, clock: WallClock) -> str:
     name = row.volume.name
     if row.state is State.WAITING and row.next_try is not None:
-        code = row.last.code if row.last else ""
-        return f"{name} is tried again in {max(0, round(row.next_try - now))} s ({code})"
+        at = time.strftime("%H:%M:%S", time.localtime(clock.tell(row.next_try)))
+        return f"{name} is tried again at {at}{_code(row)}"
     if row.state is State.STOPPED:
-        return f"{name} needs a person ({row.last.code if row.last else ''})"
+        return f"{name} needs a person{_code(row)}"
     return f"{name} is {row.state}"
+
+
+def _code(row: Row) -> str:
+    return f" ({row.last.code})" if row.last else ""
 
 
 def _said(row: Row) -> str:

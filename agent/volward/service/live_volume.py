@@ -1,24 +1,11 @@
 """A row of the board as the control socket tells it: times of the wall, and what is waited for in words. Pure."""
 
-from dataclasses import dataclass
-
 from volward.service.board import Row, State
 from volward.service.live import Failure, LiveVolume
+from volward.service.wall_clock import WallClock
 
 
-@dataclass(frozen=True)
-class LiveClock:
-    """CLOCK_MONOTONIC and the wall at the daemon's start, so that times of one can be told as times of the other."""
-
-    monotonic: float
-    started_at: float
-
-    def wall(self, moment: float) -> float:
-        """Return seconds since the epoch, as the clock stood when the daemon began."""
-        return self.started_at + moment - self.monotonic
-
-
-def live_volume(row: Row, clock: LiveClock) -> LiveVolume:
+def live_volume(row: Row, clock: WallClock) -> LiveVolume:
     """Return what is told of one volume."""
     last = row.last
     failed = last is not None and bool(last.code)
@@ -30,13 +17,13 @@ def live_volume(row: Row, clock: LiveClock) -> LiveVolume:
     return LiveVolume(
         name=row.volume.name,
         state=str(row.state),
-        since=clock.wall(row.since),
+        since=clock.tell(row.since),
         mount_point=row.volume.mount_point,
         opened_by=last.opened_by if is_open and last is not None else "",
         degraded=degraded,
         waits_for=_waits_for(row),
-        last_try=None if row.last_try is None else clock.wall(row.last_try),
-        next_try=None if row.next_try is None else clock.wall(row.next_try),
+        last_try=None if row.last_try is None else clock.tell(row.last_try),
+        next_try=None if row.next_try is None else clock.tell(row.next_try),
         failure=Failure(last.code, last.error, last.resolution) if failed and last and not is_open else None,
         consumers_waiting=() if is_open else row.volume.consumers,
     )

@@ -48,7 +48,8 @@ def test_a_device_that_changed_while_the_host_was_down_is_told_of_once_it_is_ope
     assert board.see({"data": replace(CLOSED, changed=changed)}, 0.0) == ()
     opened(board)
     (change,) = board.see({"data": replace(OPEN, changed=changed)}, 2.0)
-    assert change.remark == "its device is not as it was pinned (serial: pinned A, found B)"
+    differs = "its device is not as it was pinned (serial: pinned A, found B)"
+    assert change.remark == f"{differs}; `volward status` says what to do"
     assert board.see({"data": replace(OPEN, changed=changed)}, 3.0) == ()
 
 

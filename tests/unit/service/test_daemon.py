@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -187,6 +188,23 @@ def test_what_a_person_asked_for_is_done_though_a_worker_dies(stage: Stage, monk
         await stage.until(lambda: stage.state is State.OPEN)
 
     stage.answer("load", replace(DATA, closed_by_hand=True))
+    stage.play(story)
+
+
+def test_a_clock_that_was_wrong_at_the_boot_makes_no_time_wrong_for_good(stage: Stage) -> None:
+    hour = 3600.0
+
+    async def story(stage: Stage) -> None:
+        assert stage.daemon is not None
+        await stage.until(lambda: stage.state is State.WAITING)
+        before = stage.daemon.snapshot()
+        assert stage.daemon.snapshot() == before, "what is told twice is the same"
+        stage.outside.wall = lambda: time.time() + hour
+        after = stage.daemon.snapshot()
+        assert after.started_at - before.started_at == pytest.approx(hour, abs=60)
+        assert after.volumes[0].since - before.volumes[0].since == pytest.approx(hour, abs=60)
+
+    stage.answer("open", SEALED)
     stage.play(story)
 
 

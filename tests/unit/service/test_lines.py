@@ -1,13 +1,28 @@
 """What the journal and `systemctl status` say of each state is a sentence that a person can act on."""
 
+import time
+from collections.abc import Iterator
+
 import pytest
 
 from volward.service import lines
 from volward.service.board import Change, Row, State
 from volward.service.task import Ended, Watched
+from volward.service.wall_clock import WallClock
 
 DATA = Watched("data", "/dev/disk/by-id/virtio-data", "volward-data", "/srv/data")
 SEALED = Ended("data", code="VW0407", error="Vault is sealed.", resolution="Unseal it.")
+CLOCK = WallClock(monotonic=10.0, wall=1_000_000.0)  # 13:46:40 in Greenwich
+
+
+@pytest.fixture
+def greenwich(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The local time zone is UTC."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 def row(state: State, last: Ended | None = None, next_try: float | None = None) -> Row:
@@ -56,17 +71,17 @@ def test_what_is_noticed() -> None:
         ((), "No volumes are configured"),
         ((row(State.OPEN), row(State.IDLE)), "1 of 2 volumes open"),
         ((row(State.OPEN), row(State.AWAY)), "1 of 2 volumes open; data is away"),
-        ((row(State.WAITING, SEALED, 12.4),), "0 of 1 volumes open; data is tried again in 2 s (VW0407)"),
-        ((row(State.WAITING, None, 5.0),), "0 of 1 volumes open; data is tried again in 0 s ()"),
+        ((row(State.WAITING, SEALED, 12.4),), "0 of 1 volumes open; data is tried again at 13:46:42 (VW0407)"),
+        ((row(State.WAITING, None, 5.0),), "0 of 1 volumes open; data is tried again at 13:46:35"),
         ((row(State.STOPPED, SEALED),), "0 of 1 volumes open; data needs a person (VW0407)"),
-        ((row(State.STOPPED),), "0 of 1 volumes open; data needs a person ()"),
+        ((row(State.STOPPED),), "0 of 1 volumes open; data needs a person"),
     ],
 )
-def test_the_status(rows: tuple[Row, ...], said: str) -> None:
-    assert lines.status(rows, 10.0) == said
+def test_the_status(rows: tuple[Row, ...], said: str, greenwich: None) -> None:
+    assert lines.status(rows, CLOCK) == said
 
 
 def test_a_configuration_that_cannot_be_read_comes_first() -> None:
-    text = lines.status((row(State.OPEN),), 0.0, "volumes.x:\n  wrong " + "y" * 300)
+    text = lines.status((row(State.OPEN),), CLOCK, "volumes.x:\n  wrong " + "y" * 300)
     assert text.startswith("The configuration cannot be read: volumes.x: wrong yyy")
     assert len(text) < 250

@@ -6,11 +6,12 @@ import pytest
 
 from volward.service.board import Row, Sight, State
 from volward.service.live import Failure
-from volward.service.live_volume import LiveClock, live_volume
+from volward.service.live_volume import live_volume
 from volward.service.task import Ended, Watched
+from volward.service.wall_clock import WallClock
 
 DATA = Watched("data", "/dev/disk/by-id/virtio-data", "volward-data", "/srv/data", consumers=("db.service",))
-CLOCK = LiveClock(monotonic=100.0, started_at=1_000_000.0)
+CLOCK = WallClock(monotonic=100.0, wall=1_000_000.0)
 SEALED = Ended("data", code="VW0407", error="Vault is sealed.", resolution="Unseal it.")
 READ_ONLY = Sight(device=True, mapping=True, mounted=True, read_only=True)
 
