@@ -149,11 +149,12 @@ def test_a_scratch_mapping_of_an_earlier_operation_is_never_formatted(machine: M
 
 
 def test_swap(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    used: list[Path] = []
+    used: list[Path | str] = []
+    monkeypatch.setattr(systemd_cryptsetup, "give_way", used.append)
     monkeypatch.setattr(swap, "on", used.append)
     with Work.on(SWAP, BLANK, Providers()) as work:
         apply(step(Step.SWAP_ON), work)
-    assert used == [Path("/dev/mapper/volward-pgdata")]
+    assert used == ["volward-pgdata", Path("/dev/mapper/volward-pgdata")]
 
 
 # --- mount ------------------------------------------------------------------------------------------------
